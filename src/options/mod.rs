@@ -1,0 +1,32 @@
+//! Every option of a run, one file per concept: the plain values that the manifest fills, that the
+//! stages read, and that enter the keys. Defaults are the paper's; where the paper is silent the
+//! default is ours and stands in `docs/deviations.md`.
+
+mod amlp;
+mod backbone;
+mod cluster;
+mod evaluate;
+mod optimiser;
+mod phantom;
+mod prepare;
+mod split;
+mod training;
+
+pub use amlp::{
+    AmlpOptions, AmrOptions, AugmentOptions, CclApply, CclMode, CclOptions, LabelOptions, MaskFill,
+    MpsOptions, Rank, Reference, RrlMode, RrlOptions, RrlScope, SpatialAugment, Strategy, Tau,
+};
+pub use backbone::{BackboneKind, BackboneOptions, Norm};
+pub use cluster::{ClusterMethod, ClusterOptions, Foreground, KmeansInit};
+pub use evaluate::{Aggregation, EmptyPolicy, EvaluateOptions, HausdorffMode, MetricOptions};
+pub use optimiser::{LrDecay, OptimiserOptions};
+pub use phantom::{PhantomKind, PhantomOptions};
+pub use prepare::{
+    ClipBase, ClipOptions, CropMode, CropOptions, Interpolation, PrepareOptions, ResampleOptions,
+    SliceOptions, SliceUse, ZscoreMask, ZscoreOptions,
+};
+pub use split::SplitOptions;
+pub use training::{
+    FinetuneOptions, LightAugment, PretrainOptions, SegmentationLoss, TransferOptions,
+    ValidationSelect,
+};
