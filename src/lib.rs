@@ -7,4 +7,5 @@
 
 pub mod data;
 pub mod options;
+pub mod plan;
 pub mod random;
