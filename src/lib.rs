@@ -5,7 +5,18 @@
 //! resolves it to plain values, `plan` turns those into stages with keys, `engine` runs what is
 //! missing, `stage` says what each kind of stage does, `report` turns stored scores into tables.
 
+pub mod cluster;
 pub mod data;
+pub mod engine;
+pub mod manifest;
+pub mod mask;
+pub mod metric;
+pub mod nn;
 pub mod options;
 pub mod plan;
+pub mod pretext;
 pub mod random;
+pub mod report;
+pub mod store;
+pub mod study;
+pub mod train;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Physics of a modality, where a default of the preparation depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModalityKind {
     /// Magnetic resonance: 0 is background.
@@ -70,4 +71,8 @@ pub struct CaseIndex {
     pub cases: Vec<Case>,
     /// Regions, in the order of the network's output channels.
     pub regions: Vec<Region>,
+    /// Values that a label file may hold, 0 included, ascending. A file with another value belongs
+    /// to another task and is refused.
+    #[serde(default)]
+    pub label_values: Vec<u8>,
 }

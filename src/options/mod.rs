@@ -6,6 +6,7 @@ mod amlp;
 mod backbone;
 mod cluster;
 mod evaluate;
+mod layout;
 mod optimiser;
 mod phantom;
 mod prepare;
@@ -19,11 +20,12 @@ pub use amlp::{
 pub use backbone::{BackboneKind, BackboneOptions, Norm};
 pub use cluster::{ClusterMethod, ClusterOptions, Foreground, KmeansInit};
 pub use evaluate::{Aggregation, EmptyPolicy, EvaluateOptions, HausdorffMode, MetricOptions};
+pub use layout::LayoutOptions;
 pub use optimiser::{LrDecay, OptimiserOptions};
 pub use phantom::{PhantomKind, PhantomOptions};
 pub use prepare::{
-    ClipBase, ClipOptions, CropMode, CropOptions, Interpolation, PrepareOptions, ResampleOptions,
-    SliceOptions, SliceUse, ZscoreMask, ZscoreOptions,
+    ClipBase, ClipOptions, CropMode, CropOptions, Interpolation, Precision, PrepareOptions,
+    ResampleOptions, SliceOptions, SliceUse, ZscoreMask, ZscoreOptions,
 };
 pub use split::SplitOptions;
 pub use training::{

@@ -24,6 +24,8 @@ pub struct ResampleOptions {
     pub spacing: [f64; 3],
     /// Interpolation of images.
     pub image: Interpolation,
+    /// Where the volumes of a case lie on different grids: keep only what all images cover.
+    pub intersect: bool,
 }
 
 impl Default for ResampleOptions {
@@ -31,6 +33,7 @@ impl Default for ResampleOptions {
         Self {
             spacing: [1.0, 1.0, 1.0],
             image: Interpolation::default(),
+            intersect: false,
         }
     }
 }
@@ -120,7 +123,7 @@ pub enum CropMode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CropOptions {
-    /// Size `[height, width]` (y, x) in pixels.
+    /// Size `[height, width]` (y, x) in pixels; 0 keeps an axis.
     pub size: [usize; 2],
     /// Where the window lies.
     pub mode: CropMode,
@@ -172,6 +175,17 @@ impl Default for SliceOptions {
     }
 }
 
+/// Number format of prepared images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit float.
+    #[default]
+    F32,
+    /// 16-bit float: half the disk and page cache, three decimal digits.
+    F16,
+}
+
 /// Everything between a file and a slice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -184,4 +198,6 @@ pub struct PrepareOptions {
     pub zscore: ZscoreOptions,
     /// Crop or pad.
     pub crop: CropOptions,
+    /// Number format of prepared images.
+    pub precision: Precision,
 }

@@ -1,7 +1,18 @@
 //! Stages, their keys, and the graph: what would run, what is cached, and why.
 
+mod build;
+mod explain;
+mod graph;
 mod key;
+mod spec;
 mod stage;
 
+pub use build::{Compiled, DataFact, compile};
+pub use explain::{Change, changes, nearest};
+pub use graph::Graph;
 pub use key::{DeviceClass, Key, KeyError, canonical_json};
+pub use spec::{
+    ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, PhantomSpec, PrepareSpec, PretrainSpec,
+    SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
+};
 pub use stage::{Input, Plan, Stage, StageKind};

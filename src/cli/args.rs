@@ -1,0 +1,386 @@
+//! Arguments of all verbs.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// A study written in TOML becomes a graph of content-addressed stages, and the graph becomes
+/// tables.
+#[derive(Debug, Parser)]
+#[command(
+    name = "amlp-run",
+    version,
+    max_term_width = 100,
+    after_help = "`amlp-run FILE...` is short for `amlp-run run FILE...`.\n\n\
+        Exit codes: 0 done, 1 internal error, 2 usage or manifest error, 3 some stages failed \
+        (tables show holes with the reason), 4 data missing or invalid."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Plan a manifest, run what is missing, write its tables
+    Run(RunArgs),
+    /// Show what would run, what is cached, and why
+    Plan(PlanArgs),
+    /// Write the tables from cached artifacts only
+    Table(TableArgs),
+    /// Show where a table cell or a stage comes from
+    Why(WhyArgs),
+    /// Compare the plans of two manifests
+    Diff(DiffArgs),
+    /// List methods, backbones, clusterings, layouts and metrics
+    List(ListArgs),
+    /// Check data on disk, or the published numbers
+    Check(CheckArgs),
+    /// Write synthetic patients in a data set's own layout
+    Phantom(PhantomArgs),
+    /// Show header and statistics of a NIfTI file
+    Info(InfoArgs),
+    /// Score a segmentation against its reference
+    Score(ScoreArgs),
+    /// Segment an image with a trained artifact
+    Predict(PredictArgs),
+    /// Print the JSON Schema of manifests
+    Schema,
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Print the reference of all verbs (docs/cli.md)
+    #[command(hide = true)]
+    Reference,
+    /// Run one key of a frozen plan
+    #[command(hide = true)]
+    Work(WorkArgs),
+}
+
+/// Form of results on stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Form of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// Graphviz, collapsed by kind.
+    Dot,
+}
+
+/// What a manifest is read with.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ManifestArgs {
+    /// Profile of the manifest (`smoke`, `small`, ...); the paper's setting without one
+    #[arg(long, short = 'p', value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Override a key, e.g. `pretrain.epochs=100`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Part of the study only, e.g. `table=IV,method=AMLP,data=hecktor/CT,label=5,seed=1`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub only: Vec<String>,
+    /// Folder of a data set, e.g. `brats2018=/data/BraTS`
+    #[arg(long = "data", value_name = "NAME=DIR")]
+    pub data: Vec<String>,
+    /// Device: auto, cpu, libtorch, libtorch:N, cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Store of artifacts [default: .amlp beside the project]
+    #[arg(long, env = "AMLP_STORE", value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+impl ManifestArgs {
+    /// Roots of data sets by name, absolute: they are meant from where the command is typed.
+    pub fn roots(&self) -> Result<BTreeMap<String, String>, super::CliError> {
+        self.data
+            .iter()
+            .map(|pair| {
+                pair.split_once('=')
+                    .map(|(n, d)| {
+                        let folder = std::path::absolute(d).unwrap_or_else(|_| d.into());
+                        (n.to_owned(), folder.display().to_string())
+                    })
+                    .ok_or_else(|| {
+                        super::CliError::usage(format!("--data takes NAME=DIR, not '{pair}'"))
+                    })
+            })
+            .collect()
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Manifests
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Stages at a time, each with its share of the cores [default: one per core]
+    #[arg(long, short = 'j', value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Stop at the first failure
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Show the plan and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// No progress
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
+    /// Folder of the tables [default: results beside the project]
+    #[arg(long, value_name = "DIR")]
+    pub results: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Manifests
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+    /// Every stage, not only the counts
+    #[arg(long, short = 'v')]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TableArgs {
+    /// Manifests
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Folder of the tables [default: results beside the project]
+    #[arg(long, value_name = "DIR")]
+    pub results: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Manifest
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Table, or the beginning of a stage's key
+    #[arg(value_name = "TABLE|KEY")]
+    pub what: String,
+    /// Row of the table
+    #[arg(value_name = "ROW")]
+    pub row: Option<String>,
+    /// Column: data/modality/label/metric, e.g. `hecktor/CT/5/DSC`
+    #[arg(long = "col", value_name = "COLUMN")]
+    pub column: Option<String>,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// One manifest
+    pub a: PathBuf,
+    /// The other
+    pub b: PathBuf,
+    /// Profile of the other [default: the same]
+    #[arg(long, value_name = "NAME")]
+    pub other_profile: Option<String>,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// What to list
+    #[arg(value_enum)]
+    pub what: Option<Listed>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Registries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// Pretext tasks
+    Methods,
+    /// Networks
+    Backbones,
+    /// Clusterings
+    Clusterings,
+    /// Layouts of data sets
+    Data,
+    /// Metrics
+    Metrics,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(subcommand)]
+    pub what: CheckWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CheckWhat {
+    /// What is missing, unpaired or misplaced in the data sets of a manifest, by file
+    Data(CheckDataArgs),
+    /// Contradictions inside the published numbers
+    Paper(CheckPaperArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct CheckDataArgs {
+    /// Manifest
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckPaperArgs {
+    /// Another ledger than the built-in one
+    #[arg(long, value_name = "CSV")]
+    pub ledger: Option<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct PhantomArgs {
+    /// Data set to stand in for
+    #[arg(value_enum)]
+    pub kind: PhantomArg,
+    /// Patients
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub cases: usize,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Size of the volumes: 1 is the data set's own
+    #[arg(long, default_value_t = 1.0, value_name = "S")]
+    pub scale: f64,
+    /// Seed
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+}
+
+/// Kinds of phantoms.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PhantomArg {
+    /// Four MR contrasts with nested lesions
+    Brats2018,
+    /// CT and PET with one tumour
+    Hecktor2020,
+}
+
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// NIfTI file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Segmentation
+    #[arg(long, short = 'p', value_name = "FILE")]
+    pub prediction: PathBuf,
+    /// Reference
+    #[arg(long, short = 'r', value_name = "FILE")]
+    pub reference: PathBuf,
+    /// Regions: brats, hecktor [default: one per label]
+    #[arg(long, value_name = "NAME")]
+    pub regions: Option<String>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Key of a fine-tuned model (or its beginning), or the folder of its artifact
+    #[arg(long, value_name = "KEY|DIR")]
+    pub model: String,
+    /// Image, once per channel in the model's order
+    #[arg(long = "image", short = 'i', required = true, value_name = "FILE")]
+    pub images: Vec<PathBuf>,
+    /// Label file to write
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: PathBuf,
+    /// Device
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Store of artifacts
+    #[arg(long, env = "AMLP_STORE", default_value = ".amlp", value_name = "DIR")]
+    pub store: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkArgs {
+    /// Frozen plan
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// Stage to run
+    #[arg(long, value_name = "KEY")]
+    pub key: String,
+    /// Store of artifacts
+    #[arg(long, value_name = "DIR")]
+    pub store: PathBuf,
+    /// Device
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+}
+
+/// Puts `run` before the first argument where that is a file rather than a verb or a flag.
+pub fn with_default_verb(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut all: Vec<OsString> = arguments.into_iter().collect();
+    let command = Cli::command();
+    let is_verb = |word: &str| {
+        word == "help" || command.get_subcommands().any(|c| c.get_name() == word)
+    };
+    // Options before the file belong to `run` too: amlp-run --profile smoke FILE.
+    let own = ["--help", "-h", "--version", "-V"];
+    if let Some(first) = all.get(1) {
+        let first = first.to_string_lossy();
+        if !is_verb(&first) && !own.contains(&first.as_ref()) {
+            all.insert(1, "run".into());
+        }
+    }
+    all
+}

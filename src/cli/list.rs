@@ -1,0 +1,91 @@
+//! `list`: what the registries hold.
+
+use serde_json::{Value, json};
+
+use super::args::{Format, ListArgs, Listed};
+use super::exit::{CliError, ExitStatus};
+
+struct Entry {
+    name: String,
+    about: String,
+    reference: String,
+}
+
+pub(super) fn list(args: &ListArgs) -> Result<ExitStatus, CliError> {
+    let all = [
+        Listed::Methods,
+        Listed::Backbones,
+        Listed::Clusterings,
+        Listed::Data,
+        Listed::Metrics,
+    ];
+    let wanted: Vec<Listed> = args.what.map_or_else(|| all.to_vec(), |w| vec![w]);
+    if args.format == Format::Json {
+        let mut object = serde_json::Map::new();
+        for what in wanted {
+            let items: Vec<Value> = entries(what)
+                .into_iter()
+                .map(|e| json!({ "name": e.name, "about": e.about, "reference": e.reference }))
+                .collect();
+            object.insert(title(what).to_owned(), items.into());
+        }
+        println!("{}", Value::Object(object));
+        return Ok(ExitStatus::Done);
+    }
+    for (i, what) in wanted.into_iter().enumerate() {
+        if i > 0 {
+            println!();
+        }
+        println!("{}", title(what));
+        for e in entries(what) {
+            println!("  {:<14} {}", e.name, e.about);
+            if !e.reference.is_empty() {
+                println!("  {:<14} {}", "", e.reference);
+            }
+        }
+    }
+    Ok(ExitStatus::Done)
+}
+
+fn title(what: Listed) -> &'static str {
+    match what {
+        Listed::Methods => "methods",
+        Listed::Backbones => "backbones",
+        Listed::Clusterings => "clusterings",
+        Listed::Data => "data",
+        Listed::Metrics => "metrics",
+    }
+}
+
+fn entry(name: &str, about: &str, reference: &str) -> Entry {
+    Entry {
+        name: name.to_owned(),
+        about: about.to_owned(),
+        reference: reference.to_owned(),
+    }
+}
+
+fn entries(what: Listed) -> Vec<Entry> {
+    match what {
+        Listed::Methods => crate::pretext::REGISTRY
+            .iter()
+            .map(|m| entry(m.name, m.doc, m.reference))
+            .collect(),
+        Listed::Backbones => crate::nn::backbone::REGISTRY
+            .iter()
+            .map(|b| entry(b.name, b.doc, b.reference))
+            .collect(),
+        Listed::Clusterings => crate::cluster::CLUSTERERS
+            .iter()
+            .map(|c| entry(c.name, c.doc, c.reference))
+            .collect(),
+        Listed::Data => crate::data::layout::LAYOUTS
+            .iter()
+            .map(|l| entry(l.name, l.doc, l.obtain))
+            .collect(),
+        Listed::Metrics => crate::metric::METRICS
+            .iter()
+            .map(|m| entry(m.name, m.doc, m.reference))
+            .collect(),
+    }
+}

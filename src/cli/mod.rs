@@ -1,0 +1,71 @@
+//! The command line: a file per verb, with its arguments, printing and exit code. Nothing else
+//! prints.
+
+mod args;
+mod check;
+mod completions;
+mod diff;
+mod exit;
+mod info;
+mod list;
+mod phantom;
+mod plan;
+mod predict;
+mod reference;
+mod run;
+mod schema;
+mod score;
+mod session;
+mod table;
+mod why;
+mod work;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+pub use exit::{CliError, ExitStatus};
+
+use args::{Cli, Command};
+
+/// Runs the program on `arguments` (the first is its own name) and returns its exit code.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
+    let cli = match Cli::try_parse_from(args::with_default_verb(arguments)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors; clap knows which stream is theirs.
+            let status = if error.use_stderr() {
+                ExitStatus::Usage
+            } else {
+                ExitStatus::Done
+            };
+            let _ = error.print();
+            return status.into();
+        }
+    };
+    let result = match cli.command {
+        Command::Run(a) => run::run(&a),
+        Command::Plan(a) => plan::plan(&a),
+        Command::Table(a) => table::table(&a),
+        Command::Why(a) => why::why(&a),
+        Command::Diff(a) => diff::diff(&a),
+        Command::List(a) => list::list(&a),
+        Command::Check(a) => check::check(&a),
+        Command::Phantom(a) => phantom::phantom(&a),
+        Command::Info(a) => info::info(&a),
+        Command::Score(a) => score::score(&a),
+        Command::Predict(a) => predict::predict(&a),
+        Command::Schema => schema::schema(),
+        Command::Completions(a) => completions::completions(&a),
+        Command::Reference => reference::reference(),
+        Command::Work(a) => work::work(&a),
+    };
+    match result {
+        Ok(status) => status.into(),
+        Err(error) => {
+            error.print();
+            error.status.into()
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! `plan`: what would run, what is cached, and why.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use super::args::{PlanArgs, PlanFormat};
+use super::exit::{CliError, ExitStatus};
+use super::session::Session;
+use crate::plan::{Change, Graph, Key, Plan, Stage, StageKind, nearest};
+use crate::store::{State, Store};
+
+pub(super) fn plan(args: &PlanArgs) -> Result<ExitStatus, CliError> {
+    let session = Session::open(&args.files, &args.manifest)?;
+    let plan = session.plan();
+    let states = session
+        .store
+        .lookup_all(&plan.stages)
+        .map_err(CliError::internal)?;
+    match args.format {
+        PlanFormat::Json => {
+            let reasons = reasons(&session.store, &plan, &states)?;
+            println!("{}", json_plan(&plan, &states, &reasons));
+        }
+        PlanFormat::Dot => print!("{}", Graph::of(&plan).dot(&plan)),
+        PlanFormat::Text => {
+            let reasons = reasons(&session.store, &plan, &states)?;
+            print_text(&session, &plan, &states, &reasons, args.verbose);
+        }
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// Word for a state in the JSON contract.
+fn word(state: &State) -> &'static str {
+    match state {
+        State::Cached => "cached",
+        State::Missing | State::Damaged { .. } => "missing",
+        State::Running { .. } => "running",
+        State::Failed { .. } => "failed",
+    }
+}
+
+fn json_plan(plan: &Plan, states: &[State], reasons: &HashMap<Key, String>) -> Value {
+    let stages: Vec<Value> = plan
+        .stages
+        .iter()
+        .zip(states)
+        .map(|(stage, state)| {
+            json!({
+                "key": stage.key.as_str(),
+                "kind": stage.kind.name(),
+                "label": stage.label,
+                "state": word(state),
+                "needs": stage.inputs.iter().map(|i| i.key.as_str()).collect::<Vec<_>>(),
+                "reason": reasons.get(&stage.key).map_or("", String::as_str),
+            })
+        })
+        .collect();
+    json!({ "stages": stages })
+}
+
+/// Why each stage that is not cached would run.
+fn reasons(
+    store: &Store,
+    plan: &Plan,
+    states: &[State],
+) -> Result<HashMap<Key, String>, CliError> {
+    let mut records: HashMap<StageKind, Vec<(Key, Value)>> = HashMap::new();
+    let mut reasons = HashMap::new();
+    let state_of: HashMap<&Key, &State> =
+        plan.stages.iter().map(|s| &s.key).zip(states).collect();
+    let by_key: HashMap<&Key, &Stage> = plan.stages.iter().map(|s| (&s.key, s)).collect();
+    for (stage, state) in plan.stages.iter().zip(states) {
+        let reason = match state {
+            State::Cached => continue,
+            State::Damaged { reason } => format!("its artifact is damaged: {reason}"),
+            State::Running { holder } => format!("running: {holder}"),
+            State::Failed { failure } => format!("failed: {}", failure.message),
+            State::Missing => {
+                if !records.contains_key(&stage.kind) {
+                    let found = store
+                        .records(stage.kind)
+                        .map_err(CliError::internal)?
+                        .into_iter()
+                        .map(|r| (r.key, r.preimage))
+                        .collect();
+                    records.insert(stage.kind, found);
+                }
+                let known = records.get(&stage.kind).map_or(&[][..], Vec::as_slice);
+                missing_reason(stage, known, &state_of, &by_key)
+            }
+        };
+        reasons.insert(stage.key.clone(), reason);
+    }
+    Ok(reasons)
+}
+
+/// The field by which a missing stage differs from the nearest artifact of its kind. Where only
+/// inputs differ, the stage is dragged along by the one that made them differ.
+fn missing_reason(
+    stage: &Stage,
+    known: &[(Key, Value)],
+    states: &HashMap<&Key, &State>,
+    by_key: &HashMap<&Key, &Stage>,
+) -> String {
+    let candidates = known.iter().map(|(key, preimage)| (preimage, key));
+    let Some((old, changes)) = nearest(&stage.preimage, candidates) else {
+        return "never run".to_owned();
+    };
+    let own: Vec<&Change> = changes
+        .iter()
+        .filter(|c| !c.path.starts_with("inputs."))
+        .collect();
+    if own.is_empty() {
+        let dragged: Vec<&str> = stage
+            .inputs
+            .iter()
+            .filter(|i| changes.iter().any(|c| c.path == format!("inputs.{}", i.role)))
+            .filter(|i| states.get(&i.key).is_some_and(|s| !s.is_cached()))
+            .filter_map(|i| by_key.get(&i.key).map(|s| s.kind.name()))
+            .collect();
+        if let Some(first) = dragged.first() {
+            return format!("follows {first}, which runs");
+        }
+        let roles: Vec<&str> = changes
+            .iter()
+            .filter_map(|c| c.path.strip_prefix("inputs."))
+            .collect();
+        return format!("another input than {}: {}", old.short(), roles.join(", "));
+    }
+    // Far relatives explain nothing.
+    if own.len() > 4 {
+        return "never run".to_owned();
+    }
+    let list: Vec<String> = own.iter().map(ToString::to_string).collect();
+    format!("{} (against {})", list.join("; "), old.short())
+}
+
+fn print_text(
+    session: &Session,
+    plan: &Plan,
+    states: &[State],
+    reasons: &HashMap<Key, String>,
+    verbose: bool,
+) {
+    for experiment in &session.experiments {
+        let r = &experiment.resolved;
+        println!("{}, profile {}, device {}", r.name, r.profile, session.class.name());
+        for study in &r.studies {
+            let runs = study.rows.iter().map(|row| row.cells.len()).sum::<usize>() * study.seeds.len();
+            println!(
+                "  table {:<5} {} rows x {} columns x {} label ratios x {} seeds: {runs} runs",
+                study.table,
+                study.rows.len(),
+                study.columns.len(),
+                study.labels.len(),
+                study.seeds.len(),
+            );
+        }
+    }
+    println!();
+    let mut counts: BTreeMap<StageKind, [usize; 4]> = BTreeMap::new();
+    for (stage, state) in plan.stages.iter().zip(states) {
+        let slot = match word(state) {
+            "cached" => 0,
+            "missing" => 1,
+            "running" => 2,
+            _ => 3,
+        };
+        counts.entry(stage.kind).or_default()[slot] += 1;
+    }
+    println!("  {:<10} {:>7} {:>8} {:>8} {:>7}", "stage", "cached", "missing", "running", "failed");
+    let mut total = [0; 4];
+    for (kind, row) in &counts {
+        println!("  {kind:<10} {:>7} {:>8} {:>8} {:>7}", row[0], row[1], row[2], row[3]);
+        for (sum, n) in total.iter_mut().zip(row) {
+            *sum += n;
+        }
+    }
+    println!("  {:<10} {:>7} {:>8} {:>8} {:>7}", "all", total[0], total[1], total[2], total[3]);
+    for (name, reason) in session.missing_data() {
+        println!("\n  data set '{name}' is not there: {reason}");
+    }
+    print_reasons(plan, states, reasons, verbose);
+}
+
+/// Reasons, the same one once; each stage where asked for.
+fn print_reasons(plan: &Plan, states: &[State], reasons: &HashMap<Key, String>, verbose: bool) {
+    if verbose {
+        println!();
+        for (stage, state) in plan.stages.iter().zip(states) {
+            let reason = reasons.get(&stage.key).map_or("", String::as_str);
+            println!("  {} {:<8} {}  {reason}", stage.key.short(), word(state), stage.label);
+        }
+        return;
+    }
+    let mut grouped: BTreeMap<(StageKind, &str), (usize, &str)> = BTreeMap::new();
+    for stage in &plan.stages {
+        if let Some(reason) = reasons.get(&stage.key) {
+            let entry = grouped
+                .entry((stage.kind, reason.as_str()))
+                .or_insert((0, stage.label.as_str()));
+            entry.0 += 1;
+        }
+    }
+    grouped.retain(|(_, reason), _| *reason != "never run");
+    if grouped.is_empty() {
+        return;
+    }
+    println!("\n  why");
+    const SHOWN: usize = 20;
+    for ((kind, reason), (n, label)) in grouped.iter().take(SHOWN) {
+        let what = if *n == 1 {
+            (*label).to_owned()
+        } else {
+            format!("{n} x {kind}")
+        };
+        println!("    {what}: {reason}");
+    }
+    if grouped.len() > SHOWN {
+        println!("    and {} more; --verbose shows every stage", grouped.len() - SHOWN);
+    }
+}

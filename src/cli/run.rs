@@ -1,0 +1,63 @@
+//! `run`: plan, run what is missing, write the tables.
+
+use super::args::RunArgs;
+use super::exit::{CliError, ExitStatus};
+use super::session::{self, Session};
+use super::table::write_tables;
+use crate::engine::{LocalOptions, Stop, local, progress};
+use crate::stage::Runner;
+
+pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
+    let session = Session::open(&args.files, &args.manifest)?;
+    if args.dry_run {
+        return super::plan::plan(&super::args::PlanArgs {
+            files: args.files.clone(),
+            manifest: args.manifest.clone(),
+            format: super::args::PlanFormat::Text,
+            verbose: false,
+        });
+    }
+    session.device.check().map_err(CliError::usage)?;
+    let missing = session.missing_data();
+    let mut plan = session.plan();
+    plan.stages
+        .retain(|s| !session.experiments.iter().any(|e| e.compiled.provisional.contains(&s.key)));
+    if !plan.stages.iter().any(|s| s.kind.is_training()) && !missing.is_empty() {
+        return Err(session::missing_data_error(&missing));
+    }
+    let runner = Runner {
+        device: session.device,
+        ledger: session::ledger(&session.root)?,
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.unwrap_or(cores).max(1);
+    let exe = std::env::current_exe().map_err(CliError::internal)?;
+    let options = LocalOptions {
+        jobs,
+        threads_per_job: (cores / jobs).max(1),
+        fail_fast: args.fail_fast,
+        worker_args: vec!["--device".into(), session.device.to_string().into()],
+        stop: Stop::on_signals(),
+        ..LocalOptions::new(exe)
+    };
+    let reporter = progress::reporter(args.quiet);
+    let report = local::run(&plan, &session.store, &options, &runner, &*reporter)
+        .map_err(CliError::internal)?;
+    drop(reporter);
+    if !args.quiet || !report.is_complete() {
+        eprintln!("{}", report.summary());
+    }
+    if report.interrupted {
+        std::process::exit(report.exit_code());
+    }
+    write_tables(&session, args.results.as_deref(), args.quiet)?;
+    if !missing.is_empty() {
+        session::missing_data_error(&missing).print();
+        return Ok(ExitStatus::Data);
+    }
+    Ok(if report.is_complete() {
+        ExitStatus::Done
+    } else {
+        ExitStatus::Failed
+    })
+}

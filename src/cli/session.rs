@@ -1,0 +1,190 @@
+//! From manifests to a plan: what `run`, `plan`, `table`, `why` and `diff` share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::args::ManifestArgs;
+use super::exit::{CliError, ExitStatus};
+use crate::data::index::{self, DigestMemory};
+use crate::data::layout;
+use crate::manifest;
+use crate::nn::device::DeviceChoice;
+use crate::plan::{Compiled, DataFact, DeviceClass, compile};
+use crate::report::Ledger;
+use crate::store::Store;
+use crate::study::{self, Only, Places, Request, Resolved, ResolvedData, project_root};
+
+/// One manifest, resolved and compiled.
+pub(super) struct Experiment {
+    pub resolved: Resolved,
+    pub places: Places,
+    pub compiled: Compiled,
+}
+
+/// All that a command on manifests works with.
+pub(super) struct Session {
+    pub root: PathBuf,
+    pub store: Store,
+    pub device: DeviceChoice,
+    pub class: DeviceClass,
+    /// Only part of some tables was asked for.
+    pub partial: bool,
+    pub experiments: Vec<Experiment>,
+}
+
+impl Session {
+    /// Reads, resolves and compiles `files`.
+    pub fn open(files: &[PathBuf], args: &ManifestArgs) -> Result<Self, CliError> {
+        let root = project_root(files.first().map_or(Path::new("."), PathBuf::as_path));
+        let store_dir = args.store.clone().unwrap_or_else(|| root.join(".amlp"));
+        let store = Store::open(&store_dir).map_err(CliError::internal)?;
+        let device: DeviceChoice = args.device.parse().map_err(CliError::usage)?;
+        let class = device.class();
+        let only = Only::parse(&args.only).map_err(CliError::usage)?;
+        let request = Request {
+            profile: args.profile.clone(),
+            set: args.set.clone(),
+            roots: args.roots()?,
+        };
+        let ledger = ledger_digest(&root)?;
+        let mut experiments = Vec::new();
+        for file in files {
+            let resolution = study::resolve(manifest::load(file)?, &request)?;
+            let resolved = only.apply(resolution.resolved).map_err(CliError::usage)?;
+            let facts = facts(&resolved, &root, &store)?;
+            let compiled = compile(&resolved, &facts, class, &ledger);
+            experiments.push(Experiment {
+                resolved,
+                places: resolution.places,
+                compiled,
+            });
+        }
+        Ok(Self {
+            root,
+            store,
+            device,
+            class,
+            partial: only.cuts_tables(),
+            experiments,
+        })
+    }
+
+    /// The stages of all experiments, each once.
+    pub fn plan(&self) -> crate::plan::Plan {
+        let mut seen = std::collections::HashSet::new();
+        let stages = self
+            .experiments
+            .iter()
+            .flat_map(|e| &e.compiled.plan.stages)
+            .filter(|s| seen.insert(s.key.clone()))
+            .cloned()
+            .collect();
+        crate::plan::Plan { stages }
+    }
+
+    /// Data sets that are not there, with what to do about it.
+    pub fn missing_data(&self) -> BTreeMap<String, String> {
+        self.experiments
+            .iter()
+            .flat_map(|e| e.compiled.missing_data.clone())
+            .collect()
+    }
+
+    /// Folder of the tables of an experiment.
+    pub fn results(&self, asked: Option<&Path>, resolved: &Resolved) -> PathBuf {
+        asked
+            .map_or_else(|| self.root.join("results"), Path::to_owned)
+            .join(&resolved.name)
+            .join(&resolved.profile)
+    }
+}
+
+/// The ledger of published numbers: `results/published.csv` of the project where it has one,
+/// otherwise the built-in one.
+pub(super) fn ledger(root: &Path) -> Result<Ledger, CliError> {
+    let path = root.join("results").join("published.csv");
+    if path.is_file() {
+        Ledger::open(&path).map_err(CliError::usage)
+    } else {
+        Ledger::embedded().map_err(CliError::internal)
+    }
+}
+
+fn ledger_digest(root: &Path) -> Result<String, CliError> {
+    let path = root.join("results").join("published.csv");
+    let digest = match std::fs::read(&path) {
+        Ok(bytes) => blake3::hash(&bytes),
+        Err(_) => blake3::hash(crate::report::EMBEDDED_LEDGER.as_bytes()),
+    };
+    Ok(digest.to_hex()[..16].to_owned())
+}
+
+/// What is on disk of each data set that is no phantom.
+fn facts(
+    resolved: &Resolved,
+    root: &Path,
+    store: &Store,
+) -> Result<BTreeMap<String, DataFact>, CliError> {
+    let mut facts = BTreeMap::new();
+    for (name, data) in &resolved.data {
+        if data.phantom.is_some() {
+            continue;
+        }
+        let folder = data_root(name, data.root.as_deref(), root);
+        let fact = match fingerprint(&folder, data, store) {
+            Ok(digest) => DataFact {
+                root: Some(folder),
+                fingerprint: Some(digest),
+                problem: None,
+            },
+            Err(problem) => DataFact {
+                root: None,
+                fingerprint: None,
+                problem: Some(problem),
+            },
+        };
+        facts.insert(name.clone(), fact);
+    }
+    Ok(facts)
+}
+
+/// Digest of the files of a data set. Files are hashed once and then remembered by size and time.
+fn fingerprint(folder: &Path, data: &ResolvedData, store: &Store) -> Result<String, String> {
+    let scan = layout::find(&data.layout)
+        .and_then(|l| l.scan(folder, &data.files))
+        .map_err(|e| e.to_string())?;
+    let mut memory = DigestMemory::open(&store.paths().root().join("files.json"));
+    let known = memory.len();
+    let digest = index::fingerprint(folder, &scan.index, &mut memory, &|_| {})
+        .map_err(|e| e.to_string())?;
+    if memory.len() != known {
+        // A memory that cannot be kept costs time, not correctness.
+        if let Err(error) = memory.save() {
+            tracing::warn!("{error}");
+        }
+    }
+    Ok(digest.digest)
+}
+
+/// Folder of a data set: the manifest's or the command line's, relative to the project; otherwise
+/// `$AMLP_DATA/<name>`.
+pub(super) fn data_root(name: &str, given: Option<&str>, root: &Path) -> PathBuf {
+    let environment = std::env::var_os("AMLP_DATA").map(|d| Path::new(&d).join(name));
+    match (given, environment) {
+        (_, Some(folder)) if folder.is_dir() => folder,
+        (Some(given), _) => root.join(given),
+        (None, Some(folder)) => folder,
+        (None, None) => root.join("data").join(name),
+    }
+}
+
+/// The error for data that is not there.
+pub(super) fn missing_data_error(missing: &BTreeMap<String, String>) -> CliError {
+    let lines: Vec<String> = missing
+        .iter()
+        .map(|(name, reason)| format!("data set '{name}': {reason}"))
+        .collect();
+    CliError::new(ExitStatus::Data, lines.join("\n       ")).hint(
+        "name its folder with --data NAME=DIR, or try everything without data: --profile smoke",
+    )
+}

@@ -1,0 +1,89 @@
+//! `table`: tables from cached artifacts only.
+
+use std::path::Path;
+
+use super::args::TableArgs;
+use super::exit::{CliError, ExitStatus};
+use super::session::{self, Session};
+use crate::plan::{Key, StageKind};
+use crate::report;
+use crate::stage::{Evaluation, SCORES, TABLE_FILES, table_input, write_table};
+use crate::store::{State, Store};
+
+/// Width of tables on stdout where the terminal does not say.
+const WIDTH: usize = 100;
+
+pub(super) fn table(args: &TableArgs) -> Result<ExitStatus, CliError> {
+    let session = Session::open(&args.files, &args.manifest)?;
+    let holes = write_tables(&session, args.results.as_deref(), false)?;
+    Ok(if holes { ExitStatus::Failed } else { ExitStatus::Done })
+}
+
+/// Writes the tables of all experiments and shows them; says whether any has a hole. Part of a
+/// study (`--only`) is shown but does not replace the files of the whole.
+pub(super) fn write_tables(
+    session: &Session,
+    results: Option<&Path>,
+    quiet: bool,
+) -> Result<bool, CliError> {
+    let ledger = session::ledger(&session.root)?;
+    let mut holes = false;
+    for experiment in &session.experiments {
+        let folder = session.results(results, &experiment.resolved);
+        for (key, spec) in &experiment.compiled.tables {
+            let input = table_input(spec, &ledger, |key| scores(&session.store, key))
+                .map_err(CliError::internal)?;
+            holes |= input.cells.iter().any(|c| c.mean.is_none());
+            if !quiet {
+                println!("{}", report::terminal(&input, WIDTH));
+            }
+            if session.partial {
+                continue;
+            }
+            std::fs::create_dir_all(&folder)
+                .map_err(|e| CliError::internal(format!("{}: {e}", folder.display())))?;
+            let made = session.store.artifact_dir(StageKind::Tabulate, key);
+            if copy_table(&made, &spec.table, &folder)? {
+                continue;
+            }
+            write_table(&input, &folder).map_err(CliError::internal)?;
+        }
+        if !quiet && !session.partial {
+            println!("tables: {}", folder.display());
+        }
+    }
+    Ok(holes)
+}
+
+/// Copies the files of a finished table, where they are not the same already.
+fn copy_table(made: &Path, table: &str, folder: &Path) -> Result<bool, CliError> {
+    for extension in TABLE_FILES {
+        let name = format!("table_{table}.{extension}");
+        let Ok(text) = std::fs::read(made.join(&name)) else {
+            return Ok(false);
+        };
+        let to = folder.join(&name);
+        if std::fs::read(&to).is_ok_and(|old| old == text) {
+            continue;
+        }
+        std::fs::write(&to, text)
+            .map_err(|e| CliError::internal(format!("{}: {e}", to.display())))?;
+    }
+    Ok(true)
+}
+
+/// Scores of an evaluation, or why there are none.
+pub(super) fn scores(store: &Store, key: &Key) -> Result<Evaluation, String> {
+    match store.lookup(StageKind::Evaluate, key) {
+        Ok(State::Cached) => {
+            let path = store.artifact_dir(StageKind::Evaluate, key).join(SCORES);
+            let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
+        }
+        Ok(State::Failed { failure }) => Err(format!("evaluation failed: {}", failure.message)),
+        Ok(State::Running { .. }) => Err("still running".to_owned()),
+        Ok(State::Damaged { reason }) => Err(format!("damaged artifact: {reason}")),
+        Ok(State::Missing) => Err("not run".to_owned()),
+        Err(e) => Err(e.to_string()),
+    }
+}

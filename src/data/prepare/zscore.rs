@@ -1,0 +1,34 @@
+//! Mean and standard deviation of a volume (`metrics-and-data.md` section 8).
+
+use crate::data::case::ModalityKind;
+use crate::options::ZscoreMask;
+
+/// Standard deviations below this count as this.
+pub(super) const STD_FLOOR: f64 = 1e-8;
+
+/// Whether only voxels that are not 0 take part, for this physics.
+pub(super) fn nonzero_only(mask: ZscoreMask, kind: ModalityKind) -> bool {
+    match mask {
+        ZscoreMask::Auto => matches!(kind, ModalityKind::Mr | ModalityKind::Pet),
+        ZscoreMask::Nonzero => true,
+        ZscoreMask::All => false,
+    }
+}
+
+/// Mean and population standard deviation (divided by n), in f64 and in order, so that they do not
+/// depend on threads. `None` where there are no values.
+#[must_use]
+pub fn moments(values: impl Iterator<Item = f32> + Clone) -> Option<(f64, f64)> {
+    let mut n = 0_u64;
+    let mut sum = 0.0;
+    for v in values.clone() {
+        n += 1;
+        sum += f64::from(v);
+    }
+    if n == 0 {
+        return None;
+    }
+    let mean = sum / n as f64;
+    let square: f64 = values.map(|v| (f64::from(v) - mean).powi(2)).sum();
+    Some((mean, (square / n as f64).sqrt()))
+}

@@ -1,0 +1,231 @@
+//! Voxels: streamed in bounded chunks, never more than the header and the file agree on.
+
+use std::path::Path;
+
+use super::affine::Affine;
+use super::error::VolumeError;
+use super::header::{Header, read_header};
+use super::source::{Source, read_up_to};
+
+/// Bytes that are decoded at a time; a multiple of every voxel size.
+const CHUNK: usize = 1 << 16;
+
+/// Voxels that are reserved for a compressed file before the first of them has arrived.
+const FIRST_RESERVE: usize = 1 << 20;
+
+/// One volume of images.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    /// Values, x fastest: `data[(z * ny + y) * nx + x]`.
+    pub data: Vec<f32>,
+    /// Sizes `[x, y, z]`.
+    pub shape: [usize; 3],
+    /// Voxel index to world, RAS+, mm.
+    pub affine: Affine,
+}
+
+/// One volume of labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelVolume {
+    /// Values, x fastest: `data[(z * ny + y) * nx + x]`.
+    pub data: Vec<u8>,
+    /// Sizes `[x, y, z]`.
+    pub shape: [usize; 3],
+    /// Voxel index to world, RAS+, mm.
+    pub affine: Affine,
+}
+
+/// Reads one volume as `raw * scl_slope + scl_inter`, in f32.
+///
+/// `channel` counts the volumes beyond the third axis; `None` is for files that hold one only.
+///
+/// # Errors
+/// As [`read_header`]; the voxels are cut short or corrupt; the channel is missing or not named.
+pub fn read_volume(path: &Path, channel: Option<usize>) -> Result<Volume, VolumeError> {
+    let header = read_header(path)?;
+    let (first, count) = select(path, &header, channel)?;
+    let (slope, inter) = (header.slope, header.inter);
+    let scaled = slope != 1.0 || inter != 0.0;
+    let mut data = Vec::new();
+    stream(&header, first, count, |values, total| {
+        grow(&mut data, values.len(), total);
+        if scaled {
+            data.extend(values.iter().map(|&v| v as f32 * slope + inter));
+        } else {
+            data.extend(values.iter().map(|&v| v as f32));
+        }
+        Ok(())
+    })?;
+    Ok(Volume {
+        data,
+        shape: header.grid(),
+        affine: header.affine,
+    })
+}
+
+/// Reads a label map: whole numbers from 0 to 255, of any voxel type; floats must be within 0.001 of
+/// a whole number.
+///
+/// # Errors
+/// As [`read_volume`]; the file is scaled, holds several volumes, or a value is no label.
+pub fn read_labels(path: &Path) -> Result<LabelVolume, VolumeError> {
+    let header = read_header(path)?;
+    if header.slope != 1.0 || header.inter != 0.0 {
+        return Err(VolumeError::field(
+            path,
+            "scl_slope",
+            format!(
+                "labels must not be scaled, this file has slope {} and intercept {}",
+                header.slope, header.inter
+            ),
+        ));
+    }
+    let (first, count) = select(path, &header, None)?;
+    let mut data: Vec<u8> = Vec::new();
+    stream(&header, first, count, |values, total| {
+        grow(&mut data, values.len(), total);
+        for &v in values {
+            let whole = v.round();
+            // Written so that a value that is no number fails too.
+            if !((v - whole).abs() < 1e-3 && (0.0..=255.0).contains(&whole)) {
+                return Err(VolumeError::voxels(
+                    path,
+                    format!("{v} is no label (whole numbers from 0 to 255)"),
+                ));
+            }
+            data.push(whole as u8);
+        }
+        Ok(())
+    })?;
+    Ok(LabelVolume {
+        data,
+        shape: header.grid(),
+        affine: header.affine,
+    })
+}
+
+/// First voxel and number of voxels of a channel.
+fn select(
+    path: &Path,
+    header: &Header,
+    channel: Option<usize>,
+) -> Result<(usize, usize), VolumeError> {
+    let (channels, size) = (header.channels(), header.voxels_per_channel());
+    match channel {
+        None if channels == 1 => Ok((0, size)),
+        None => Err(VolumeError::request(
+            path,
+            format!(
+                "holds {channels} volumes (shape {:?}), name one by its channel",
+                header.shape
+            ),
+        )),
+        Some(c) if c < channels => Ok((c * size, size)),
+        Some(c) => Err(VolumeError::request(
+            path,
+            format!("channel {c} of {channels} volumes (counted from 0)"),
+        )),
+    }
+}
+
+/// Room for `more` values: doubling, never beyond `total`. What a compressed file claims is not
+/// believed before it has delivered.
+fn grow<T>(data: &mut Vec<T>, more: usize, total: Reserve) {
+    let needed = data.len() + more;
+    if needed <= data.capacity() {
+        return;
+    }
+    let target = match total {
+        Reserve::Known(n) => n,
+        Reserve::Claimed(n) => n.min((2 * needed).max(FIRST_RESERVE)),
+    };
+    data.reserve_exact(target.max(needed) - data.len());
+}
+
+/// How far the number of voxels can be trusted before they are read.
+#[derive(Clone, Copy)]
+pub(super) enum Reserve {
+    /// The plain file is long enough for them.
+    Known(usize),
+    /// Only the header says so.
+    Claimed(usize),
+}
+
+/// Feeds `count` voxels from `first` on to `sink`, unscaled, in chunks.
+///
+/// # Errors
+/// The file is too short for its header, ends early, is corrupt, or `sink` refuses.
+pub(super) fn stream(
+    header: &Header,
+    first: usize,
+    count: usize,
+    mut sink: impl FnMut(&[f64], Reserve) -> Result<(), VolumeError>,
+) -> Result<(), VolumeError> {
+    let path = &header.voxels;
+    let size = header.dtype.size();
+    let mut source = Source::open(path)?;
+    let whole = header.voxels_per_channel() * header.channels() * size;
+    let end = header.offset.saturating_add(whole as u64);
+    if end > source.capacity() {
+        return Err(VolumeError::voxels(
+            path,
+            if source.is_plain() {
+                format!(
+                    "shape {:?} of {} needs {end} bytes, the file has {}",
+                    header.shape,
+                    header.dtype.name(),
+                    source.capacity()
+                )
+            } else {
+                format!(
+                    "shape {:?} of {} needs {end} bytes, more than this file can unpack to",
+                    header.shape,
+                    header.dtype.name()
+                )
+            },
+        ));
+    }
+    let reserve = if source.is_plain() {
+        Reserve::Known(count)
+    } else {
+        Reserve::Claimed(count)
+    };
+    let start = header.offset + (first * size) as u64;
+    source.skip(start).map_err(|e| broken(path, &e, 0, count))?;
+    let mut bytes = vec![0; CHUNK.min(count * size)];
+    let mut values = Vec::with_capacity(bytes.len() / size);
+    let mut done = 0;
+    while done < count {
+        let wanted = (CHUNK / size).min(count - done) * size;
+        let got = read_up_to(&mut source, &mut bytes[..wanted])
+            .map_err(|e| broken(path, &e, done, count))?;
+        if got < wanted {
+            let early = std::io::ErrorKind::UnexpectedEof.into();
+            return Err(broken(path, &early, done + got / size, count));
+        }
+        values.clear();
+        header
+            .dtype
+            .decode(header.order, &bytes[..got], &mut values);
+        sink(&values, reserve)?;
+        done += got / size;
+    }
+    if first * size + count * size == whole {
+        source
+            .verify_end()
+            .map_err(|e| broken(path, &e, count, count))?;
+    }
+    Ok(())
+}
+
+/// Words for a failed read after `done` of `count` voxels.
+fn broken(path: &Path, error: &std::io::Error, done: usize, count: usize) -> VolumeError {
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        VolumeError::voxels(
+            path,
+            format!("the file ends after {done} of {count} voxels"),
+        )
+    } else {
+        VolumeError::voxels(path, format!("{error} (after {done} of {count} voxels)"))
+    }
+}

@@ -1,0 +1,22 @@
+//! Running what is missing of a plan: on this machine ([`local`]) in worker processes ([`worker`]),
+//! with what happens told as [`events`].
+
+mod context;
+mod error;
+pub mod events;
+mod execute;
+pub mod local;
+mod outcome;
+mod panics;
+mod process;
+pub mod progress;
+mod schedule;
+mod stop;
+pub mod worker;
+
+pub use context::{RunStage, StageContext};
+pub use error::{EngineError, StageError};
+pub use events::{Event, EventSink, Progress};
+pub use local::LocalOptions;
+pub use outcome::{RunReport, Skipped};
+pub use stop::Stop;

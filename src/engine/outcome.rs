@@ -1,0 +1,239 @@
+//! What a run came to.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::stop::INTERRUPTED;
+use crate::plan::{Key, StageKind};
+use crate::store::{Failure, FailureKind};
+
+/// A stage that could not run because another failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its key.
+    pub key: Key,
+    /// Its kind.
+    pub kind: StageKind,
+    /// Its name for people.
+    pub label: String,
+    /// The stage that failed.
+    pub because: Key,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default)]
+pub struct RunReport {
+    /// Stages that it made, in the order in which they were done.
+    pub ran: Vec<Key>,
+    /// How many stages of the plan were in the store, or were put there by others meanwhile.
+    pub cached: usize,
+    /// How many stages are missing and nothing that is missing needs them.
+    pub unneeded: usize,
+    /// Stages that failed.
+    pub failed: Vec<Failure>,
+    /// Stages that could not run because others failed.
+    pub skipped: Vec<Skipped>,
+    /// How many stages were not run, or not to the end, because the run was stopped.
+    pub unfinished: usize,
+    /// Whether the run was stopped from outside.
+    pub interrupted: bool,
+    /// How long it took.
+    pub wall: Duration,
+    /// Folder of its events; absent where there was nothing to run.
+    pub folder: Option<PathBuf>,
+    /// Why the log of events is not whole, if it is not.
+    pub log_error: Option<String>,
+}
+
+impl RunReport {
+    /// Whether all that was asked for is in the store.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.skipped.is_empty() && self.unfinished == 0
+    }
+
+    /// Exit code of the command: 0 complete, 3 some stages failed, 4 all failures are for want of
+    /// valid data, 130 interrupted.
+    #[must_use]
+    pub fn exit_code(&self) -> i32 {
+        if self.interrupted {
+            INTERRUPTED
+        } else if self.is_complete() {
+            0
+        } else if !self.failed.is_empty()
+            && self.failed.iter().all(|f| f.failure == FailureKind::Data)
+        {
+            4
+        } else {
+            3
+        }
+    }
+
+    /// For people: a block for each failure, and a line of counts last. Ends with a line break.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut text = String::new();
+        for failure in &self.failed {
+            // Writing to a string does not fail.
+            let _ = self.write_failure(&mut text, failure);
+        }
+        if let Some(error) = &self.log_error {
+            let _ = writeln!(text, "the log of the run is not whole: {error}");
+        }
+        let mut counts = vec![
+            format!("{} ran", self.ran.len()),
+            format!("{} cached", self.cached),
+        ];
+        for (count, what) in [
+            (self.failed.len(), "failed"),
+            (self.skipped.len(), "skipped"),
+            (self.unfinished, "not finished"),
+        ] {
+            if count > 0 {
+                counts.push(format!("{count} {what}"));
+            }
+        }
+        let state = if self.interrupted {
+            "interrupted"
+        } else if self.is_complete() {
+            "done"
+        } else {
+            "incomplete"
+        };
+        let _ = writeln!(
+            text,
+            "{state}: {} in {}",
+            counts.join(", "),
+            duration(self.wall)
+        );
+        text
+    }
+
+    fn write_failure(&self, text: &mut String, failure: &Failure) -> std::fmt::Result {
+        writeln!(text, "failed: {} ({})", failure.label, failure.key.short())?;
+        for line in failure.message.lines() {
+            writeln!(text, "  {line}")?;
+        }
+        for line in &failure.log {
+            writeln!(text, "  | {line}")?;
+        }
+        if let Some(file) = &failure.log_file {
+            writeln!(text, "  log: {}", file.display())?;
+        }
+        let skipped: Vec<&str> = self
+            .skipped
+            .iter()
+            .filter(|s| s.because == failure.key)
+            .map(|s| s.label.as_str())
+            .collect();
+        match skipped.as_slice() {
+            [] => {}
+            [one] => writeln!(text, "  skipped because of it: {one}")?,
+            [first, rest @ ..] => {
+                writeln!(
+                    text,
+                    "  skipped because of it: {first} and {} more",
+                    rest.len()
+                )?;
+            }
+        }
+        writeln!(text)
+    }
+}
+
+/// A duration for people: `0.4 s`, `12 s`, `3m 05s`, `2h 07m`.
+pub(super) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 10 {
+        format!("{:.1} s", time.as_secs_f64())
+    } else if seconds < 60 {
+        format!("{seconds} s")
+    } else if seconds < 3600 {
+        format!("{}m {:02}s", seconds / 60, seconds % 60)
+    } else {
+        format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn failure(kind: FailureKind) -> Failure {
+        Failure {
+            key: Key::of(&json!("a")),
+            kind: StageKind::Pretrain,
+            label: "pretrain AMLP".to_owned(),
+            failure: kind,
+            message: "loss is not finite".to_owned(),
+            log: vec!["step 7".to_owned()],
+            log_file: Some("store/log.txt".into()),
+            when: String::new(),
+            when_unix: 0.0,
+            host: String::new(),
+        }
+    }
+
+    #[test]
+    fn durations() {
+        for (seconds, text) in [
+            (0.44, "0.4 s"),
+            (12.9, "12 s"),
+            (185.0, "3m 05s"),
+            (7620.0, "2h 07m"),
+        ] {
+            assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_summary_says_what_failed_and_where_to_look() {
+        let failed = failure(FailureKind::Error);
+        let skipped = |label: &str| Skipped {
+            key: Key::of(&json!(label)),
+            kind: StageKind::Evaluate,
+            label: label.to_owned(),
+            because: failed.key.clone(),
+        };
+        let report = RunReport {
+            ran: vec![Key::of(&json!("b"))],
+            cached: 4,
+            skipped: vec![skipped("evaluate AMLP"), skipped("table IV")],
+            failed: vec![failed],
+            wall: Duration::from_secs(61),
+            ..RunReport::default()
+        };
+        let short = report.failed[0].key.short();
+        assert_eq!(
+            report.summary(),
+            format!(
+                "failed: pretrain AMLP ({short})\n  loss is not finite\n  | step 7\n  log: store/log.txt\n  \
+                 skipped because of it: evaluate AMLP and 1 more\n\n\
+                 incomplete: 1 ran, 4 cached, 1 failed, 2 skipped in 1m 01s\n"
+            )
+        );
+        assert_eq!(report.exit_code(), 3);
+    }
+
+    #[test]
+    fn exit_codes() {
+        assert_eq!(RunReport::default().exit_code(), 0);
+        let data = RunReport {
+            failed: vec![failure(FailureKind::Data)],
+            ..RunReport::default()
+        };
+        assert_eq!(data.exit_code(), 4);
+        let mixed = RunReport {
+            failed: vec![failure(FailureKind::Data), failure(FailureKind::Died)],
+            ..RunReport::default()
+        };
+        assert_eq!(mixed.exit_code(), 3);
+        let interrupted = RunReport {
+            interrupted: true,
+            ..data
+        };
+        assert_eq!(interrupted.exit_code(), 130);
+    }
+}

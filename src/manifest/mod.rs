@@ -1,0 +1,20 @@
+//! The manifest as written: files, spans, merging, diagnostics, and the JSON Schema.
+
+mod de;
+mod diagnostic;
+mod document;
+mod load;
+mod schema;
+mod source;
+mod tree;
+
+pub use de::from_node;
+pub use diagnostic::{Diagnostic, Diagnostics, did_you_mean};
+pub use document::{
+    Claim, DataSet, Document, MatrixValue, Preset, Profile, SETTING_KEYS, Settings, Study, Variant,
+    When,
+};
+pub use load::{Loaded, load, parse_override};
+pub use schema::{json_schema, schema_text};
+pub use source::{SourceFile, Sources};
+pub use tree::{Entry, Node, Origin, Table, Value};

@@ -1,0 +1,40 @@
+//! Two convolutions with normalisation and ReLU: the block of the U-Net.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::nn::init::Initialiser;
+use crate::nn::layer::{Conv2d, NormLayer, relu};
+use crate::options::Norm;
+
+/// `conv3x3 - norm - ReLU`, twice.
+#[derive(Module, Debug)]
+pub struct DoubleConv {
+    /// First convolution, without bias: the shift of the normalisation does its work.
+    pub conv1: Conv2d,
+    /// First normalisation.
+    pub bn1: NormLayer,
+    /// Second convolution, without bias.
+    pub conv2: Conv2d,
+    /// Second normalisation.
+    pub bn2: NormLayer,
+}
+
+impl DoubleConv {
+    /// A block from `inputs` to `outputs` channels.
+    pub fn init(init: &mut Initialiser, norm: Norm, inputs: usize, outputs: usize) -> Self {
+        Self {
+            conv1: Conv2d::init(init, inputs, outputs, 3, false),
+            bn1: NormLayer::init(init, norm, outputs),
+            conv2: Conv2d::init(init, outputs, outputs, 3, false),
+            bn2: NormLayer::init(init, norm, outputs),
+        }
+    }
+
+    /// `[n, inputs, h, w]` to `[n, outputs, h, w]`.
+    #[must_use]
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let x = relu(self.bn1.forward(self.conv1.forward(input)));
+        relu(self.bn2.forward(self.conv2.forward(x)))
+    }
+}

@@ -1,0 +1,51 @@
+//! Group and instance normalisation.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use super::batch_norm::EPSILON;
+use crate::nn::init::Initialiser;
+
+/// Normalisation over groups of channels of one image (Wu & He 2018).
+#[derive(Module, Debug)]
+pub struct GroupNorm2d {
+    /// Scale, `[c]`.
+    pub gamma: Param<Tensor<1>>,
+    /// Shift, `[c]`.
+    pub beta: Param<Tensor<1>>,
+    /// Number of groups; divides `c`.
+    pub groups: usize,
+}
+
+impl GroupNorm2d {
+    /// Scale 1, shift 0; the largest number of groups up to `groups` that divides `channels`.
+    pub fn init(init: &mut Initialiser, channels: usize, groups: usize) -> Self {
+        let groups = (1..=groups.clamp(1, channels.max(1)))
+            .rev()
+            .find(|g| channels.is_multiple_of(*g))
+            .unwrap_or(1);
+        Self {
+            gamma: init.ones([channels]),
+            beta: init.zeros([channels]),
+            groups,
+        }
+    }
+
+    /// Instance normalisation: one group per channel.
+    pub fn instance(init: &mut Initialiser, channels: usize) -> Self {
+        Self::init(init, channels, channels)
+    }
+
+    /// `[n, c, h, w]` to the same shape.
+    #[must_use]
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let [n, c, h, w] = input.dims();
+        let x = input.reshape([n, self.groups, c / self.groups * h * w]);
+        let x = x.clone() - x.mean_dim(2);
+        let var = x.clone().square().mean_dim(2);
+        let x = x / (var + EPSILON).sqrt();
+        let gamma = self.gamma.val().reshape([1, c, 1, 1]);
+        let beta = self.beta.val().reshape([1, c, 1, 1]);
+        x.reshape([n, c, h, w]) * gamma + beta
+    }
+}

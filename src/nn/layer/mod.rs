@@ -1,0 +1,24 @@
+//! Layers of the networks: convolutions, normalisations, pooling.
+
+mod batch_norm;
+mod conv2d;
+mod conv_norm_relu;
+mod cpu;
+mod group_norm;
+mod max_pool;
+mod norm;
+mod ops;
+mod running;
+#[cfg(test)]
+mod testing;
+mod up_conv;
+
+pub use batch_norm::{BatchNorm2d, MOMENTUM};
+pub use burn::tensor::activation::relu;
+pub use conv_norm_relu::ConvNormRelu;
+pub use conv2d::Conv2d;
+pub use group_norm::GroupNorm2d;
+pub use max_pool::MaxPool2x2;
+pub use norm::NormLayer;
+pub use running::Running;
+pub use up_conv::UpConv2x2;

@@ -1,0 +1,8 @@
+//! Networks: devices, initial weights, layers, backbones, heads, weights on disk.
+
+pub mod backbone;
+pub mod device;
+pub mod head;
+pub mod init;
+pub mod layer;
+pub mod weights;

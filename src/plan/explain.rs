@@ -1,0 +1,103 @@
+//! Why a stage is not cached: which field changed, from what, to what.
+
+use serde_json::Value;
+
+/// A field of a pre-image that differs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Dotted path (`spec.pretrain.epochs`, `inputs.prepared`).
+    pub path: String,
+    /// Value of the stage that is in the store; `None` where the field is new.
+    pub old: Option<Value>,
+    /// Value now; `None` where the field is gone.
+    pub new: Option<Value>,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show = |v: &Option<Value>| {
+            v.as_ref()
+                .map_or_else(|| "nothing".to_owned(), Value::to_string)
+        };
+        let path = self.path.strip_prefix("spec.").unwrap_or(&self.path);
+        write!(f, "{path}: {} -> {}", show(&self.old), show(&self.new))
+    }
+}
+
+/// The leaves in which two pre-images differ, in path order.
+#[must_use]
+pub fn changes(old: &Value, new: &Value) -> Vec<Change> {
+    let mut found = Vec::new();
+    walk("", Some(old), Some(new), &mut found);
+    found
+}
+
+fn walk(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Change>) {
+    if let (Some(Value::Object(a)), Some(Value::Object(b))) = (old, new) {
+        let mut names: Vec<&String> = a.keys().chain(b.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let inner = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
+            walk(&inner, a.get(name), b.get(name), found);
+        }
+        return;
+    }
+    let same = match (old, new) {
+        (Some(a), Some(b)) => super::canonical_json(a) == super::canonical_json(b),
+        _ => false,
+    };
+    if !same {
+        found.push(Change {
+            path: path.to_owned(),
+            old: old.cloned(),
+            new: new.cloned(),
+        });
+    }
+}
+
+/// The candidate with the fewest differences, with those differences. Differences in inputs count
+/// less than fields of the stage's own: an input differs because something before it does.
+#[must_use]
+pub fn nearest<'a, T>(
+    new: &Value,
+    candidates: impl IntoIterator<Item = (&'a Value, T)>,
+) -> Option<(T, Vec<Change>)> {
+    candidates
+        .into_iter()
+        .map(|(old, tag)| (tag, changes(old, new)))
+        .min_by_key(|(_, found)| {
+            found
+                .iter()
+                .map(|c| if c.path.starts_with("inputs.") { 2 } else { 3 })
+                .sum::<usize>()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_the_one_field_that_changed() {
+        let old = json!({"spec": {"pretrain": {"epochs": 10, "batch": 4}}, "inputs": {"a": "x"}});
+        let new = json!({"spec": {"pretrain": {"epochs": 20, "batch": 4}}, "inputs": {"a": "x"}});
+        let found = changes(&old, &new);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].to_string(), "pretrain.epochs: 10 -> 20");
+    }
+
+    #[test]
+    fn nearest_prefers_the_smallest_difference() {
+        let new = json!({"spec": {"a": 1, "b": 2}});
+        let far = json!({"spec": {"a": 5, "b": 6}});
+        let near = json!({"spec": {"a": 1, "b": 3}});
+        let (tag, found) = nearest(&new, [(&far, "far"), (&near, "near")]).unwrap();
+        assert_eq!((tag, found.len()), ("near", 1));
+    }
+}

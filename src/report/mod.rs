@@ -1,0 +1,19 @@
+//! Tables from stored scores, the ledger of published numbers, and the lint of that ledger.
+
+mod cell;
+mod csv;
+mod latex;
+mod ledger;
+pub mod lint;
+mod markdown;
+mod table;
+mod terminal;
+mod view;
+
+pub use cell::{Cell, Counts, Place, SeedValue};
+pub use csv::{CSV_COLUMNS, CsvError, csv};
+pub use latex::latex;
+pub use ledger::{EMBEDDED_LEDGER, Entry, Ledger, LedgerError, Query};
+pub use markdown::markdown;
+pub use table::{Column, DataFact, Facts, TableInput};
+pub use terminal::terminal;

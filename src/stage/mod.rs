@@ -1,0 +1,19 @@
+//! What each kind of stage does, a file per kind.
+
+mod cluster;
+mod evaluate;
+mod files;
+mod finetune;
+mod index;
+mod phantom;
+mod prepare;
+mod pretrain;
+mod runner;
+mod split;
+mod tabulate;
+
+pub use evaluate::Evaluation;
+pub use files::{CASES, INDEX, SCORES, SPLIT};
+pub use index::Indexed;
+pub use runner::Runner;
+pub use tabulate::{TABLE_FILES, table_input, write_table};

@@ -1,0 +1,117 @@
+//! `pretrain`: a pretext task on the training slices; hands on the encoder.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::cluster;
+use super::files::write_json;
+use super::prepare::{labelled_slices, training_slices};
+use crate::data::images::Images;
+use crate::engine::{Progress, StageContext, StageError};
+use crate::mask::patch::Grid;
+use crate::nn::device::{self, DeviceChoice};
+use crate::options::Reference;
+use crate::plan::PretrainSpec;
+use crate::pretext;
+use crate::train::{self, Checkpoints, PretrainJob, TrainError};
+
+/// Weights of the encoder.
+pub(super) const ENCODER: &str = "encoder.safetensors";
+/// Loss and scalars per epoch.
+pub(super) const CURVE: &str = "curve.json";
+/// Least time between two checkpoints.
+pub(super) const EVERY: Duration = Duration::from_secs(300);
+
+/// Passes the training's news on, and the wish to stop back.
+pub(super) fn observer<'a>(
+    cx: &'a StageContext<'_>,
+) -> impl FnMut(train::Progress) -> ControlFlow<()> + use<'a> {
+    |p| {
+        cx.progress(Progress {
+            epoch: Some(p.epoch as u64),
+            epochs: Some(p.epochs as u64),
+            step: Some(p.step as u64),
+            steps: Some(p.steps as u64),
+            loss: Some(p.loss),
+            rate: Some(p.images_per_second),
+            note: None,
+        });
+        if cx.should_stop() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+/// A stop is no failure: the checkpoint waits for the next run.
+pub(super) fn ended(error: TrainError) -> StageError {
+    match error {
+        TrainError::Stopped { .. } => StageError::Stopped,
+        other => StageError::from(other),
+    }
+}
+
+pub(super) fn run(
+    spec: &PretrainSpec,
+    choice: DeviceChoice,
+    cx: &mut StageContext<'_>,
+) -> Result<(), StageError> {
+    let entry = pretext::find(&spec.pretext)
+        .ok_or_else(|| StageError::new(format!("unknown pretext task '{}'", spec.pretext)))?;
+    let Some(train) = entry.train else {
+        return Err(StageError::new(format!("'{}' has nothing to pre-train", entry.name)));
+    };
+    let by_reference =
+        spec.amlp.uses_labels() && spec.amlp.labels.reference == Reference::Gt;
+    let images = if by_reference {
+        labelled_slices(&spec.slices, cx)?
+    } else {
+        training_slices(&spec.slices, cx)?
+    };
+    let grid = Grid::new(images.shape(), spec.amlp.patch)?;
+    let labels = if by_reference {
+        Some(reference_labels(&images, &grid)?)
+    } else if spec.amlp.uses_labels() {
+        Some(cluster::read(cx, images.len(), grid.patches())?)
+    } else {
+        None
+    };
+    let device = device::open(choice)?;
+    cx.set_device(choice.resolve().to_string());
+    let job = PretrainJob {
+        images: &images,
+        labels: labels.as_deref(),
+        backbone: &spec.backbone,
+        options: &spec.pretrain,
+        seed: spec.seed,
+        device: &device,
+        checkpoints: Some(Checkpoints {
+            folder: cx.work(),
+            every: EVERY,
+        }),
+    };
+    let options = serde_json::to_value(&spec.amlp)?;
+    let output = train(&job, &options, &mut observer(cx)).map_err(ended)?;
+    output.encoder.save(&cx.output().join(ENCODER))?;
+    write_json(&cx.output().join(CURVE), &output.curve)?;
+    Ok(())
+}
+
+/// A patch with at least one lesion pixel is foreground (Table IX with `reference = "gt"`).
+fn reference_labels(images: &dyn Images, grid: &Grid) -> Result<Vec<u8>, StageError> {
+    let [_, height, width] = images.shape();
+    let mut masks = vec![0.0; images.regions() * height * width];
+    let mut all = Vec::with_capacity(images.len() * grid.patches());
+    for index in 0..images.len() {
+        images.masks(index, &mut masks);
+        let mut any = vec![0.0f32; height * width];
+        for region in masks.chunks_exact(height * width) {
+            for (a, m) in any.iter_mut().zip(region) {
+                *a = a.max(*m);
+            }
+        }
+        all.extend(grid.lesion_labels(&any)?);
+    }
+    Ok(all)
+}

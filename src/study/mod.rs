@@ -1,0 +1,20 @@
+//! The study as resolved: defaults filled, profile applied, matrix expanded, names looked up, every
+//! check that needs no disk done. Plain values; nothing here or after knows TOML.
+
+mod check;
+mod layers;
+mod only;
+mod project;
+mod registry;
+mod resolve;
+mod resolved;
+mod toggles;
+
+pub use only::{Only, OnlyError};
+pub use project::project_root;
+pub use registry::{layout_names, metric_names, modalities_of, pretext_names, pretext_version};
+pub use resolve::{Places, Request, Resolution, resolve};
+pub use resolved::{
+    Cell, CellSettings, Column, PretextSpec, Resolved, ResolvedClaim, ResolvedData, ResolvedStudy,
+    Row,
+};

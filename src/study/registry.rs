@@ -1,0 +1,41 @@
+//! Names that a manifest may use, from the registries.
+
+/// Pretext tasks.
+#[must_use]
+pub fn pretext_names() -> Vec<&'static str> {
+    crate::pretext::REGISTRY.iter().map(|e| e.name).collect()
+}
+
+/// Layouts of data sets.
+#[must_use]
+pub fn layout_names() -> Vec<&'static str> {
+    crate::data::layout::LAYOUTS
+        .iter()
+        .map(|l| l.name)
+        .collect()
+}
+
+/// Metrics.
+#[must_use]
+pub fn metric_names() -> Vec<&'static str> {
+    crate::metric::METRICS.iter().map(|m| m.name).collect()
+}
+
+/// Modalities of a layout, where the layout fixes them.
+#[must_use]
+pub fn modalities_of(layout: &str) -> Option<&'static [&'static str]> {
+    crate::data::layout::LAYOUTS
+        .iter()
+        .find(|l| l.name == layout)
+        .map(|l| l.modalities)
+        .filter(|m| !m.is_empty())
+}
+
+/// Version of a pretext task; part of the key of its stages.
+#[must_use]
+pub fn pretext_version(name: &str) -> u32 {
+    crate::pretext::REGISTRY
+        .iter()
+        .find(|e| e.name == name)
+        .map_or(0, |e| e.version)
+}

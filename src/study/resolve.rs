@@ -1,0 +1,739 @@
+//! From a loaded manifest to the resolved study.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::check::{self, Checker};
+use super::layers::{self, Combination};
+use super::resolved::{
+    Cell, CellSettings, Column, PretextSpec, Resolved, ResolvedClaim, ResolvedData, ResolvedStudy,
+    Row,
+};
+use super::toggles::amlp_options;
+use crate::manifest::{
+    Claim, DataSet, Diagnostic, Diagnostics, Loaded, Node, Origin, Settings, Sources, Table, Value,
+    from_node, parse_override,
+};
+use crate::options::ClusterOptions;
+
+/// Name of the profile that is meant when none is asked for.
+const DEFAULT_PROFILE: &str = "paper";
+
+/// What the command line adds to a manifest.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Profile.
+    pub profile: Option<String>,
+    /// `key=value` overrides, in order.
+    pub set: Vec<String>,
+    /// Roots of data sets by name.
+    pub roots: BTreeMap<String, String>,
+}
+
+/// Where rows were written: `(table, row)` to `file:line`.
+pub type Places = BTreeMap<(String, String), String>;
+
+/// A resolved manifest and what belongs to the text rather than to the meaning.
+#[derive(Clone, Debug)]
+pub struct Resolution {
+    /// The meaning.
+    pub resolved: Resolved,
+    /// Where rows were written.
+    pub places: Places,
+    /// The texts, for later diagnostics.
+    pub sources: Sources,
+}
+
+/// Resolves a manifest.
+///
+/// # Errors
+/// Everything that is wrong with it and can be known without reading data, each with its place.
+pub fn resolve(loaded: Loaded, request: &Request) -> Result<Resolution, Diagnostics> {
+    let mut sources = loaded.sources.clone();
+    match Resolver::new(loaded, request, &mut sources).and_then(|mut r| r.run()) {
+        Ok((resolved, places)) => Ok(Resolution {
+            resolved,
+            places,
+            sources,
+        }),
+        Err(list) => Err(Diagnostics { sources, list }),
+    }
+}
+
+type Failed = Vec<Diagnostic>;
+
+struct Resolver {
+    root: Table,
+    loaded: Loaded,
+    profile: String,
+    profile_table: Table,
+    set: Vec<(String, Node)>,
+    roots: BTreeMap<String, String>,
+    sources: Sources,
+}
+
+impl Resolver {
+    fn new(loaded: Loaded, request: &Request, sources: &mut Sources) -> Result<Self, Failed> {
+        let mut root = loaded.tree.clone();
+        let mut set = Vec::new();
+        for argument in &request.set {
+            let (key, node) = parse_override(sources, argument).map_err(|d| vec![d])?;
+            let first = key.split('.').next().unwrap_or_default();
+            if crate::manifest::SETTING_KEYS.contains(&first) {
+                set.push((key, node));
+            } else if matches!(first, "seeds" | "labels" | "name" | "data") {
+                let path: Vec<&str> = key.split('.').collect();
+                root.set(&path, node.clone());
+                set.push((key, node));
+            } else {
+                let known = crate::manifest::SETTING_KEYS
+                    .iter()
+                    .copied()
+                    .chain(["seeds", "labels", "name", "data"]);
+                return Err(vec![
+                    Diagnostic::new(format!("unknown key '{first}'"), Some(&node.origin))
+                        .maybe_hint(check::did_you_mean(first, known)),
+                ]);
+            }
+        }
+        let profile = request
+            .profile
+            .clone()
+            .unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
+        let declared: Vec<&str> = loaded.document.profile.keys().map(String::as_str).collect();
+        let found = root
+            .get("profile")
+            .and_then(Node::as_table)
+            .and_then(|t| t.get(&profile))
+            .and_then(Node::as_table)
+            .cloned();
+        let profile_table = match found {
+            Some(table) => table,
+            None if profile == DEFAULT_PROFILE => Table::default(),
+            None => {
+                let hint = check::did_you_mean(&profile, declared.iter().copied())
+                    .unwrap_or_else(|| format!("profiles here: {}", declared.join(", ")));
+                return Err(vec![
+                    Diagnostic::new(format!("there is no profile '{profile}'"), None).hint(hint),
+                ]);
+            }
+        };
+        Ok(Self {
+            root,
+            loaded,
+            profile,
+            profile_table,
+            set,
+            roots: request.roots.clone(),
+            sources: sources.clone(),
+        })
+    }
+
+    fn run(&mut self) -> Result<(Resolved, Places), Failed> {
+        let mut problems = Vec::new();
+        let data = self.data_sets().map_err(|d| vec![d])?;
+        let document = self.document().map_err(|d| vec![d])?;
+        let name = document.name.clone().unwrap_or_else(|| {
+            self.loaded.path.file_stem().map_or_else(
+                || "experiment".to_owned(),
+                |s| s.to_string_lossy().into_owned(),
+            )
+        });
+        if let Some(d) = check::file_name(&name, "name", self.root.origin("name")) {
+            problems.push(d);
+        }
+        let studies = layers::tables(&self.root, "study");
+        if studies.is_empty() {
+            problems.push(
+                Diagnostic::new("the manifest has no [[study]]", None)
+                    .hint("a study is one table: columns in `data`, rows in [[study.variant]]"),
+            );
+        }
+        let mut places = Places::new();
+        let mut resolved = Vec::new();
+        let mut tables = BTreeSet::new();
+        for (table, node) in studies {
+            match self.study(table, node, &data, &mut places) {
+                Ok(study) => {
+                    if tables.insert(study.table.clone()) {
+                        resolved.push(study);
+                    } else {
+                        problems.push(Diagnostic::new(
+                            format!("two studies write table '{}'", study.table),
+                            table.origin("table"),
+                        ));
+                    }
+                }
+                Err(list) => problems.extend(list),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(distinct(problems));
+        }
+        let used: BTreeSet<&str> = resolved
+            .iter()
+            .flat_map(|s| s.columns.iter().map(|c| c.data.as_str()))
+            .collect();
+        let data = data
+            .iter()
+            .filter(|(name, _)| used.contains(name.as_str()))
+            .map(|(name, d)| (name.clone(), d.resolved.clone()))
+            .collect();
+        let resolved = Resolved {
+            name,
+            profile: self.profile.clone(),
+            data,
+            studies: resolved,
+        };
+        Ok((resolved, places))
+    }
+
+    /// The document with `--set` applied at the root.
+    fn document(&self) -> Result<crate::manifest::Document, Diagnostic> {
+        let mut root = self.root.clone();
+        root.entries.remove("labels");
+        let node = Node {
+            value: Value::Table(root),
+            origin: Origin {
+                file: 0,
+                span: 0..0,
+            },
+        };
+        from_node(&node)
+    }
+
+    fn data_sets(&self) -> Result<BTreeMap<String, Data>, Diagnostic> {
+        let mut merged = self
+            .root
+            .get("data")
+            .and_then(Node::as_table)
+            .cloned()
+            .unwrap_or_default();
+        if let Some(over) = self.profile_table.get("data").and_then(Node::as_table) {
+            merged.merge(over);
+        }
+        for (key, node) in &self.set {
+            if let Some(rest) = key.strip_prefix("data.") {
+                merged.set(&rest.split('.').collect::<Vec<_>>(), node.clone());
+            }
+        }
+        let mut all = BTreeMap::new();
+        for (name, entry) in &merged.entries {
+            let set: DataSet = from_node(&entry.node)?;
+            if let Some(d) = check::file_name(name, "name of a data set", Some(&entry.key)) {
+                return Err(d);
+            }
+            let table = entry.node.as_table().cloned().unwrap_or_default();
+            let Some(layout) = set.layout.clone() else {
+                return Err(Diagnostic::new(
+                    format!("the data set '{name}' has no layout"),
+                    Some(&entry.key),
+                )
+                .hint(format!("layouts: {}", super::layout_names().join(", "))));
+            };
+            if !super::layout_names().contains(&layout.as_str()) {
+                return Err(check::unknown(
+                    "layout",
+                    &layout,
+                    &super::layout_names(),
+                    table.origin("layout"),
+                ));
+            }
+            if let Some(phantom) = &set.phantom {
+                check::phantom(phantom, &layout, &table)?;
+            }
+            let root = self.roots.get(name).cloned().or(set.root);
+            all.insert(
+                name.clone(),
+                Data {
+                    prepare: table.get("prepare").cloned(),
+                    resolved: ResolvedData {
+                        name: name.clone(),
+                        layout,
+                        root,
+                        published: set.published.unwrap_or_else(|| name.clone()),
+                        files: set.files,
+                        phantom: set.phantom,
+                    },
+                },
+            );
+        }
+        for name in self.roots.keys() {
+            if !all.contains_key(name) {
+                let names: Vec<&str> = all.keys().map(String::as_str).collect();
+                return Err(check::unknown("data set in --data", name, &names, None));
+            }
+        }
+        Ok(all)
+    }
+
+    fn study(
+        &self,
+        table: &Table,
+        node: &Node,
+        data: &BTreeMap<String, Data>,
+        places: &mut Places,
+    ) -> Result<ResolvedStudy, Failed> {
+        let study: crate::manifest::Study = from_node(node).map_err(|d| vec![d])?;
+        let mut problems = Vec::new();
+        let at = |key: &str| table.origin(key).or(Some(&node.origin));
+        let name = match &study.table {
+            Some(name) => name.clone(),
+            None => {
+                problems.push(
+                    Diagnostic::new("the study has no 'table'", Some(&node.origin))
+                        .hint("table = \"IV\" for a table of the paper, or a name of your own"),
+                );
+                String::new()
+            }
+        };
+        if let (Some(_), Some(d)) = (&study.table, check::file_name(&name, "table", at("table"))) {
+            problems.push(d);
+        }
+        let columns = self.columns(&study, table, node, data, &mut problems);
+        let profile = layers::profile_of(table, &self.profile);
+        let labels = match self.set_value::<Vec<u32>>("labels").map_err(|d| vec![d])? {
+            Some(labels) => labels,
+            None => study.labels.clone().unwrap_or_else(|| vec![100]),
+        };
+        check::labels(&labels, at("labels"), &mut problems);
+        let seeds = self
+            .seeds(&study, profile)
+            .map_err(|d| vec![d])?
+            .unwrap_or_else(|| vec![0]);
+        check::unique(&seeds, "seed", at("seeds"), &mut problems);
+        let metrics = study
+            .metrics
+            .clone()
+            .unwrap_or_else(|| vec!["DSC".to_owned(), "HD95".to_owned()]);
+        check::metrics(&metrics, table.get("metrics"), &mut problems);
+        let regions = study
+            .regions
+            .clone()
+            .unwrap_or_else(|| vec!["mean".to_owned()]);
+        check::unique(&regions, "region", at("regions"), &mut problems);
+
+        let mut rows = Vec::new();
+        let variants = layers::tables(table, "variant");
+        if variants.is_empty() {
+            problems.push(
+                Diagnostic::new("the study has no rows", Some(&node.origin))
+                    .hint("add at least one [[study.variant]]"),
+            );
+        }
+        let matrix = profile
+            .and_then(|p| p.get("matrix"))
+            .or_else(|| table.get("matrix"))
+            .and_then(Node::as_table);
+        check::matrix(matrix, &mut problems);
+        let study_axes = layers::combinations(matrix);
+        for (variant, variant_node) in variants {
+            let profile = layers::profile_of(variant, &self.profile);
+            let matrix = profile
+                .and_then(|p| p.get("matrix"))
+                .or_else(|| variant.get("matrix"))
+                .and_then(Node::as_table);
+            check::matrix(matrix, &mut problems);
+            for outer in &study_axes {
+                for inner in layers::combinations(matrix) {
+                    let axes: Combination = outer.iter().cloned().chain(inner).collect();
+                    let scope = RowScope {
+                        study: table,
+                        variant,
+                        node: variant_node,
+                        axes: &axes,
+                    };
+                    match self.row(&scope, &columns, &labels, data) {
+                        Ok(row) => {
+                            let place = self.place(&variant_node.origin);
+                            if places
+                                .insert((name.clone(), row.name.clone()), place)
+                                .is_some()
+                            {
+                                problems.push(
+                                    Diagnostic::new(
+                                        format!("two rows are called '{}'", row.name),
+                                        variant.origin("name").or(Some(&variant_node.origin)),
+                                    )
+                                    .hint("rows of a table need names of their own"),
+                                );
+                            }
+                            rows.push(row);
+                        }
+                        Err(list) => problems.extend(list),
+                    }
+                }
+            }
+        }
+        let mut shown = rows
+            .iter()
+            .flat_map(|r| &r.cells)
+            .map(|c| &c.settings.evaluate);
+        if let Some(first) = shown.next()
+            && shown.any(|other| other != first)
+        {
+            problems.push(
+                Diagnostic::new(
+                    "rows of one table are evaluated in different ways",
+                    at("evaluate"),
+                )
+                .hint("set 'evaluate' for the study, or make a study of its own"),
+            );
+        }
+        // Claims name rows: with rows missing for another reason they would all be wrong.
+        let claims = if problems.is_empty() {
+            self.claims(&study.claim, table, &rows, &metrics, &mut problems)
+        } else {
+            Vec::new()
+        };
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(ResolvedStudy {
+            title: study.title.clone().unwrap_or_default(),
+            table: name,
+            columns,
+            labels,
+            seeds,
+            metrics,
+            regions,
+            rows,
+            claims,
+        })
+    }
+
+    fn set_value<'s, T: serde::Deserialize<'s>>(
+        &'s self,
+        key: &str,
+    ) -> Result<Option<T>, Diagnostic> {
+        match self.set.iter().rev().find(|(k, _)| k == key) {
+            Some((_, node)) => from_node(node).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn seeds(
+        &self,
+        study: &crate::manifest::Study,
+        profile: Option<&Table>,
+    ) -> Result<Option<Vec<u64>>, Diagnostic> {
+        if let Some(seeds) = self.set_value("seeds")? {
+            return Ok(Some(seeds));
+        }
+        for table in [profile, None] {
+            if let Some(node) = table.and_then(|t| t.get("seeds")) {
+                return from_node(node).map(Some);
+            }
+        }
+        if study.seeds.is_some() {
+            return Ok(study.seeds.clone());
+        }
+        for table in [&self.profile_table, &self.root] {
+            if let Some(node) = table.get("seeds") {
+                return from_node(node).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn columns(
+        &self,
+        study: &crate::manifest::Study,
+        table: &Table,
+        node: &Node,
+        data: &BTreeMap<String, Data>,
+        problems: &mut Failed,
+    ) -> Vec<Column> {
+        let Some(names) = &study.data else {
+            problems.push(
+                Diagnostic::new("the study has no 'data'", Some(&node.origin))
+                    .hint("data = [\"brats2018/FLAIR\"]"),
+            );
+            return Vec::new();
+        };
+        if names.is_empty() {
+            problems.push(Diagnostic::new(
+                "'data' names no column",
+                table.origin("data"),
+            ));
+        }
+        let origins = table
+            .get("data")
+            .and_then(Node::as_array)
+            .unwrap_or_default();
+        let mut columns = Vec::new();
+        for (i, text) in names.iter().enumerate() {
+            let origin = origins.get(i).map(|n| &n.origin);
+            match check::column(
+                text,
+                origin,
+                data.iter()
+                    .map(|(k, d)| (k.as_str(), d.resolved.layout.as_str(), &d.resolved.files)),
+            ) {
+                Ok(column) if columns.contains(&column) => problems.push(Diagnostic::new(
+                    format!("the column '{text}' stands twice"),
+                    origin,
+                )),
+                Ok(column) => columns.push(column),
+                Err(d) => problems.push(d),
+            }
+        }
+        columns
+    }
+
+    fn row(
+        &self,
+        scope: &RowScope<'_>,
+        columns: &[Column],
+        labels: &[u32],
+        data: &BTreeMap<String, Data>,
+    ) -> Result<Row, Failed> {
+        let variant: crate::manifest::Variant = from_node(scope.node).map_err(|d| vec![d])?;
+        let Some(base) = variant.name.clone().filter(|n| !n.trim().is_empty()) else {
+            return Err(vec![
+                Diagnostic::new("the row has no 'name'", Some(&scope.node.origin))
+                    .hint("name = \"AMLP\""),
+            ]);
+        };
+        let name = row_name(&base, scope.axes);
+        let mut cells = Vec::new();
+        for &label in labels {
+            for (index, column) in columns.iter().enumerate() {
+                let tree = self.layered(scope, column, label, data);
+                let settings = cell_settings(&tree, scope.node).map_err(|d| vec![d])?;
+                cells.push(Cell {
+                    column: index,
+                    label,
+                    settings,
+                });
+            }
+        }
+        Ok(Row {
+            published: variant.published.clone().unwrap_or_else(|| name.clone()),
+            setting: variant.setting.clone().unwrap_or_default(),
+            name,
+            cells,
+        })
+    }
+
+    /// All settings of one cell, the most specific layer on top.
+    fn layered(
+        &self,
+        scope: &RowScope<'_>,
+        column: &Column,
+        label: u32,
+        data: &BTreeMap<String, Data>,
+    ) -> Table {
+        let mut tree = layers::settings_of(&self.root);
+        if let Some(prepare) = data.get(&column.data).and_then(|d| d.prepare.clone()) {
+            let mut below = Table::default();
+            below.set(&["prepare"], prepare);
+            tree.merge(&below);
+        }
+        for (when, _) in layers::tables(&self.root, "when") {
+            if matches(when, column, label) {
+                tree.merge(&layers::settings_of(when));
+            }
+        }
+        tree.merge(&layers::settings_of(&self.profile_table));
+        for table in [scope.study, scope.variant] {
+            tree.merge(&layers::settings_of(table));
+            if let Some(profile) = layers::profile_of(table, &self.profile) {
+                tree.merge(&layers::settings_of(profile));
+            }
+        }
+        for (key, node) in scope.axes {
+            tree.set(&key.split('.').collect::<Vec<_>>(), node.clone());
+        }
+        for (key, node) in &self.set {
+            let first = key.split('.').next().unwrap_or_default();
+            if crate::manifest::SETTING_KEYS.contains(&first) {
+                tree.set(&key.split('.').collect::<Vec<_>>(), node.clone());
+            }
+        }
+        tree
+    }
+
+    fn claims(
+        &self,
+        claims: &[Claim],
+        table: &Table,
+        rows: &[Row],
+        metrics: &[String],
+        problems: &mut Failed,
+    ) -> Vec<ResolvedClaim> {
+        let nodes = layers::tables(table, "claim");
+        let mut resolved = Vec::new();
+        for (claim, (tree, node)) in claims.iter().zip(nodes) {
+            let names: Vec<&str> = rows.iter().map(|r| r.name.as_str()).collect();
+            let items = tree
+                .get("order")
+                .and_then(Node::as_array)
+                .unwrap_or_default();
+            if claim.order.len() < 2 {
+                problems.push(
+                    Diagnostic::new(
+                        "a claim orders at least two rows",
+                        tree.origin("order").or(Some(&node.origin)),
+                    )
+                    .hint("order = [\"AMLP\", \"BASE\"], from best to worst"),
+                );
+            }
+            for (i, row) in claim.order.iter().enumerate() {
+                if !names.contains(&row.as_str()) {
+                    problems.push(check::unknown(
+                        "row",
+                        row,
+                        &names,
+                        items.get(i).map(|n| &n.origin),
+                    ));
+                }
+            }
+            let metric = claim
+                .metric
+                .clone()
+                .or_else(|| metrics.first().cloned())
+                .unwrap_or_default();
+            if !metrics.contains(&metric) {
+                let known: Vec<&str> = metrics.iter().map(String::as_str).collect();
+                problems.push(check::unknown(
+                    "metric of the study",
+                    &metric,
+                    &known,
+                    tree.origin("metric"),
+                ));
+            }
+            resolved.push(ResolvedClaim {
+                text: claim.text.clone().unwrap_or_default(),
+                order: claim.order.clone(),
+                metric,
+                margin: claim.margin.unwrap_or(0.0),
+            });
+        }
+        resolved
+    }
+
+    fn place(&self, origin: &Origin) -> String {
+        let (line, _) = self.sources.position(origin.file, origin.span.start);
+        let name = self
+            .sources
+            .get(origin.file)
+            .map_or("manifest", |f| f.name.as_str());
+        format!("{name}:{line}")
+    }
+}
+
+struct Data {
+    resolved: ResolvedData,
+    prepare: Option<Node>,
+}
+
+struct RowScope<'a> {
+    study: &'a Table,
+    variant: &'a Table,
+    node: &'a Node,
+    axes: &'a [(String, Node)],
+}
+
+/// Each problem once: one wrong value is met again in every cell that it reaches.
+fn distinct(problems: Failed) -> Failed {
+    let mut kept: Failed = Vec::new();
+    for problem in problems {
+        if !kept
+            .iter()
+            .any(|k| k.message == problem.message && k.origin == problem.origin)
+        {
+            kept.push(problem);
+        }
+    }
+    kept
+}
+
+/// Whether a `[[when]]` holds for a cell.
+fn matches(when: &Table, column: &Column, label: u32) -> bool {
+    let names = |key: &str, is: &dyn Fn(&Node) -> bool| match when.get(key).and_then(Node::as_array)
+    {
+        Some(items) => items.iter().any(is),
+        None => true,
+    };
+    let modality = column.modality();
+    names("data", &|n| n.as_str() == Some(column.data.as_str()))
+        && names("modality", &|n| n.as_str() == Some(modality.as_str()))
+        && names(
+            "labels",
+            &|n| matches!(n.value, Value::Integer(i) if i == i64::from(label)),
+        )
+}
+
+/// The row's name with the values of its matrix axes: in place of `{key}`, or appended.
+fn row_name(base: &str, axes: &[(String, Node)]) -> String {
+    let mut name = base.to_owned();
+    let mut rest = Vec::new();
+    for (key, node) in axes {
+        let placeholder = format!("{{{key}}}");
+        if name.contains(&placeholder) {
+            name = name.replace(&placeholder, &layers::shown(node));
+        } else {
+            let short = key.rsplit('.').next().unwrap_or(key);
+            rest.push(format!("{short}={}", layers::shown(node)));
+        }
+    }
+    if rest.is_empty() {
+        name
+    } else {
+        format!("{name} [{}]", rest.join(", "))
+    }
+}
+
+fn cell_settings(tree: &Table, fallback: &Node) -> Result<CellSettings, Diagnostic> {
+    let node = Node {
+        value: Value::Table(tree.clone()),
+        origin: fallback.origin.clone(),
+    };
+    let settings: Settings = from_node(&node)?;
+    Checker::new(tree, &fallback.origin).settings(&settings)?;
+    let pretext = match settings.pretext.as_str() {
+        "none" => None,
+        name => {
+            if !super::pretext_names().contains(&name) {
+                return Err(check::unknown(
+                    "pretext task",
+                    name,
+                    &super::pretext_names(),
+                    tree.origin("pretext"),
+                ));
+            }
+            let amlp = amlp_options(&settings, tree);
+            Checker::new(tree, &fallback.origin).amlp(&amlp, &settings)?;
+            Some(PretextSpec {
+                name: name.to_owned(),
+                amlp: crate::options::AmlpOptions {
+                    cluster: if amlp.uses_labels() {
+                        amlp.cluster.clone()
+                    } else {
+                        ClusterOptions::default()
+                    },
+                    ..amlp
+                },
+            })
+        }
+    };
+    let pretrain = if pretext.is_some() {
+        settings.pretrain
+    } else {
+        crate::options::PretrainOptions::default()
+    };
+    let mut finetune = settings.finetune;
+    if pretext.is_none() {
+        finetune.transfer = crate::options::TransferOptions::default();
+    }
+    Ok(CellSettings {
+        pretext,
+        backbone: settings.backbone,
+        pretrain,
+        finetune,
+        prepare: settings.prepare,
+        slices: settings.slices,
+        split: settings.split,
+        evaluate: settings.evaluate,
+    })
+}

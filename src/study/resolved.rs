@@ -1,0 +1,166 @@
+//! The resolved study.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::options::{
+    AmlpOptions, BackboneOptions, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
+    PrepareOptions, PretrainOptions, SliceOptions, SplitOptions,
+};
+
+/// A manifest under one profile.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Resolved {
+    /// Name of the experiment: the folder of its results.
+    pub name: String,
+    /// Profile; `paper` where none was asked for.
+    pub profile: String,
+    /// Data sets that its studies read.
+    pub data: BTreeMap<String, ResolvedData>,
+    /// Tables.
+    pub studies: Vec<ResolvedStudy>,
+}
+
+/// A data set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResolvedData {
+    /// Name in the manifest.
+    pub name: String,
+    /// Layout.
+    pub layout: String,
+    /// Folder, where one is given.
+    pub root: Option<String>,
+    /// Name in the published ledger.
+    pub published: String,
+    /// Options of the layout.
+    pub files: LayoutOptions,
+    /// Synthetic patients instead of the folder.
+    pub phantom: Option<PhantomOptions>,
+}
+
+impl ResolvedData {
+    /// Name in tables; the word `phantom` cannot be removed from synthetic data.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        if self.phantom.is_some() {
+            format!("phantom-{}", self.name)
+        } else {
+            self.name.clone()
+        }
+    }
+}
+
+/// A column of a table: one or several modalities of a data set, as channels.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Column {
+    /// Name of the data set in the manifest.
+    pub data: String,
+    /// Channels.
+    pub modalities: Vec<String>,
+}
+
+impl Column {
+    /// `T1`, or `FLAIR+T1` for several channels.
+    #[must_use]
+    pub fn modality(&self) -> String {
+        self.modalities.join("+")
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.data, self.modality())
+    }
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResolvedStudy {
+    /// Number or name.
+    pub table: String,
+    /// Title.
+    pub title: String,
+    /// Columns.
+    pub columns: Vec<Column>,
+    /// Label ratios in percent.
+    pub labels: Vec<u32>,
+    /// Seeds.
+    pub seeds: Vec<u64>,
+    /// Metrics, by registry name.
+    pub metrics: Vec<String>,
+    /// Regions to show; `mean` is their mean.
+    pub regions: Vec<String>,
+    /// Rows.
+    pub rows: Vec<Row>,
+    /// Claims.
+    pub claims: Vec<ResolvedClaim>,
+}
+
+/// A row of a table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Name.
+    pub name: String,
+    /// Name in the published ledger.
+    pub published: String,
+    /// `setting` in the published ledger.
+    pub setting: String,
+    /// One cell for each label ratio and column.
+    pub cells: Vec<Cell>,
+}
+
+/// One cell of a row, before metrics and seeds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    /// Column, by position.
+    pub column: usize,
+    /// Percent of labelled training cases.
+    pub label: u32,
+    /// What it is computed with.
+    pub settings: CellSettings,
+}
+
+/// A pretext task with the options that it reads.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PretextSpec {
+    /// Registry name.
+    pub name: String,
+    /// Options, canonical.
+    pub amlp: AmlpOptions,
+}
+
+/// What a cell is computed with; options that have no effect stand at their defaults.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CellSettings {
+    /// Pretext task; `None` is training from scratch.
+    pub pretext: Option<PretextSpec>,
+    /// Network.
+    pub backbone: BackboneOptions,
+    /// Pre-training.
+    pub pretrain: PretrainOptions,
+    /// Fine-tuning.
+    pub finetune: FinetuneOptions,
+    /// Preparation.
+    pub prepare: PrepareOptions,
+    /// Slice selection.
+    pub slices: SliceOptions,
+    /// Split.
+    pub split: SplitOptions,
+    /// Metrics.
+    pub evaluate: EvaluateOptions,
+}
+
+/// A claim whose rows exist.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResolvedClaim {
+    /// The sentence.
+    pub text: String,
+    /// Rows from best to worst.
+    pub order: Vec<String>,
+    /// Metric.
+    pub metric: String,
+    /// Least difference.
+    pub margin: f64,
+}

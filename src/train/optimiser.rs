@@ -1,0 +1,339 @@
+//! AdamW with its state in our hands.
+//!
+//! burn's arithmetic per parameter, but not burn's `ModuleOptimizer`: that one restores its state
+//! through the default device of the build, which need not be the device of the run, and clips
+//! gradients per tensor where the global norm is meant.
+
+use std::collections::{BTreeMap, HashMap};
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::{
+    AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, GradientsParams,
+    Optimizer as ParameterRule,
+};
+use burn::tensor::{Tensor, TensorData};
+
+use crate::nn::weights::{Array, ModulePath, Weights, host_values};
+use crate::options::OptimiserOptions;
+
+/// AdamW over all parameters of a module; parameters of one dimension (biases, normalisation) are
+/// not decayed.
+pub struct Optimiser {
+    decayed: AdamW,
+    plain: AdamW,
+    clip_norm: f64,
+    first: GradientsParams,
+    second: GradientsParams,
+    steps: HashMap<ParamId, usize>,
+}
+
+/// State of an optimiser by parameter name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moments {
+    /// First moments.
+    pub first: Weights,
+    /// Second moments.
+    pub second: Weights,
+    /// Updates that each parameter has seen.
+    pub steps: BTreeMap<String, usize>,
+}
+
+impl Optimiser {
+    /// An optimiser without state.
+    #[must_use]
+    pub fn new(options: &OptimiserOptions) -> Self {
+        let config = AdamWConfig::new()
+            .with_beta_1(options.betas[0] as f32)
+            .with_beta_2(options.betas[1] as f32)
+            .with_epsilon(options.eps as f32)
+            .with_weight_decay(options.weight_decay as f32);
+        Self {
+            decayed: config.build(),
+            plain: config.with_weight_decay(0.0).build(),
+            clip_norm: options.clip_norm,
+            first: GradientsParams::new(),
+            second: GradientsParams::new(),
+            steps: HashMap::new(),
+        }
+    }
+
+    /// One update of `module` at learning rate `lr`.
+    #[must_use]
+    pub fn step<M: Module>(&mut self, lr: f64, module: M, mut gradients: GradientsParams) -> M {
+        let scale = if self.clip_norm > 0.0 {
+            global_scale(&module, &gradients, self.clip_norm)
+        } else {
+            None
+        };
+        module.map(&mut Step {
+            optimiser: self,
+            gradients: &mut gradients,
+            scale,
+            lr,
+        })
+    }
+
+    /// State by parameter name, on the host.
+    #[must_use]
+    pub fn export<M: Module>(&self, module: &M) -> Moments {
+        let mut export = Export {
+            path: ModulePath::default(),
+            optimiser: self,
+            moments: Moments::default(),
+        };
+        module.visit(&mut export);
+        export.moments
+    }
+
+    /// Takes state back for the parameters of `module`. Names that it does not have are ignored;
+    /// arrays that do not fit their parameter are refused.
+    ///
+    /// # Errors
+    /// The name of the parameter whose state does not fit.
+    pub fn import<M: Module>(&mut self, module: &M, moments: &Moments) -> Result<(), String> {
+        let mut import = Import {
+            path: ModulePath::default(),
+            optimiser: self,
+            moments,
+            misfit: None,
+        };
+        module.visit(&mut import);
+        import.misfit.map_or(Ok(()), Err)
+    }
+}
+
+/// Factor `min(1, clip / norm)` that brings the norm of all gradients together down to `clip`, a
+/// tensor of one value; no synchronisation.
+fn global_scale<M: Module>(
+    module: &M,
+    gradients: &GradientsParams,
+    clip: f64,
+) -> Option<Tensor<1>> {
+    struct Squares<'a> {
+        gradients: &'a GradientsParams,
+        sum: Option<Tensor<1>>,
+    }
+    impl ModuleVisitor for Squares<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = self.gradients.get::<D>(param.id) {
+                let squares = gradient.square().sum();
+                self.sum = Some(match self.sum.take() {
+                    Some(sum) => sum + squares,
+                    None => squares,
+                });
+            }
+        }
+    }
+    let mut squares = Squares {
+        gradients,
+        sum: None,
+    };
+    module.visit(&mut squares);
+    let norm = squares.sum?.sqrt();
+    Some(
+        norm.add_scalar(1e-6)
+            .recip()
+            .mul_scalar(clip)
+            .clamp_max(1.0),
+    )
+}
+
+struct Step<'a> {
+    optimiser: &'a mut Optimiser,
+    gradients: &'a mut GradientsParams,
+    scale: Option<Tensor<1>>,
+    lr: f64,
+}
+
+impl ModuleMapper for Step<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = param.id;
+        let Some(mut gradient) = self.gradients.remove::<D>(id) else {
+            return param;
+        };
+        if let Some(scale) = &self.scale {
+            gradient = gradient * scale.clone().reshape([1; D]);
+        }
+        let optimiser = &mut *self.optimiser;
+        let rule = if D == 1 {
+            &optimiser.plain
+        } else {
+            &optimiser.decayed
+        };
+        let moments = optimiser
+            .first
+            .remove::<D>(id)
+            .zip(optimiser.second.remove::<D>(id));
+        let time = optimiser.steps.get(&id).copied().unwrap_or(0);
+        let state = moments.map(|(first, second)| {
+            AdamWState::new(AdaptiveMomentumState::new(time, first, second))
+        });
+        let lr = self.lr;
+        param.map(|tensor| {
+            let trains = tensor.is_require_grad();
+            let (updated, state) = rule.step(lr, tensor.inner(), gradient, state);
+            if let Some(state) = state {
+                optimiser.steps.insert(id, state.momentum.time);
+                optimiser.first.register(id, state.momentum.moment_1);
+                optimiser.second.register(id, state.momentum.moment_2);
+            }
+            updated.autodiff().set_require_grad(trains)
+        })
+    }
+}
+
+struct Export<'a> {
+    path: ModulePath,
+    optimiser: &'a Optimiser,
+    moments: Moments,
+}
+
+impl ModuleVisitor for Export<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(&steps) = self.optimiser.steps.get(&param.id) else {
+            return;
+        };
+        let name = self.path.name();
+        for (store, target) in [
+            (&self.optimiser.first, &mut self.moments.first),
+            (&self.optimiser.second, &mut self.moments.second),
+        ] {
+            if let Some(tensor) = store.get::<D>(param.id) {
+                let shape = tensor.dims().to_vec();
+                let values = host_values(tensor);
+                target.0.insert(name.clone(), Array { shape, values });
+            }
+        }
+        self.moments.steps.insert(name, steps);
+    }
+}
+
+struct Import<'a> {
+    path: ModulePath,
+    optimiser: &'a mut Optimiser,
+    moments: &'a Moments,
+    misfit: Option<String>,
+}
+
+impl ModuleVisitor for Import<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.name();
+        let Some(&steps) = self.moments.steps.get(&name) else {
+            return;
+        };
+        let tensor = param.val().inner();
+        let read = |weights: &Weights| {
+            let array = weights.0.get(&name)?;
+            (array.shape == tensor.dims()).then(|| {
+                let data = TensorData::new(array.values.clone(), tensor.shape());
+                Tensor::<D>::from_data(data, &tensor.device())
+            })
+        };
+        match (read(&self.moments.first), read(&self.moments.second)) {
+            (Some(first), Some(second)) => {
+                self.optimiser.first.register(param.id, first);
+                self.optimiser.second.register(param.id, second);
+                self.optimiser.steps.insert(param.id, steps);
+            }
+            _ => self.misfit = Some(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::nn::init::Initialiser;
+    use crate::nn::layer::Conv2d;
+
+    fn model() -> (Conv2d, Tensor<4>) {
+        let device = Device::flex().autodiff();
+        let conv = Conv2d::init(&mut Initialiser::new(5, &device), 1, 2, 3, true);
+        (conv, Tensor::ones([1, 1, 4, 4], &device))
+    }
+
+    fn gradients(conv: &Conv2d, x: &Tensor<4>) -> GradientsParams {
+        let loss = conv.forward(x.clone()).square().sum();
+        GradientsParams::from_grads(loss.backward(), conv)
+    }
+
+    fn options() -> OptimiserOptions {
+        OptimiserOptions {
+            weight_decay: 0.5,
+            ..OptimiserOptions::pretraining()
+        }
+    }
+
+    #[test]
+    fn first_step_is_adamw_by_hand_without_decay_of_the_bias() {
+        let (conv, x) = model();
+        let before = Weights::of(&conv);
+        let mut visitor = Optimiser::new(&options());
+        let lr = 0.01;
+        let conv = visitor.step(lr, conv.clone(), gradients(&conv, &x));
+        let after = Weights::of(&conv);
+        // The first corrected step has size lr in the direction of the gradient's sign.
+        for (name, decay) in [("weight", 1.0 - lr * 0.5), ("bias", 1.0)] {
+            for (b, a) in before.0[name].values.iter().zip(&after.0[name].values) {
+                let step = (f64::from(*b) * decay - f64::from(*a)).abs();
+                assert!((step - lr).abs() < 1e-5, "{name}: {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn clipping_scales_all_gradients_by_one_factor() {
+        let (conv, x) = model();
+        let g = gradients(&conv, &x);
+        let weight = host_values(g.get::<4>(conv.weight.id).unwrap());
+        let bias = host_values(g.get::<1>(conv.bias.as_ref().unwrap().id).unwrap());
+        let norm = weight
+            .iter()
+            .chain(&bias)
+            .map(|v| f64::from(v * v))
+            .sum::<f64>()
+            .sqrt();
+        assert!(norm > 1.0);
+        let scale = global_scale(&conv, &g, 1.0).unwrap().into_scalar::<f32>();
+        assert!((f64::from(scale) - 1.0 / norm).abs() < 1e-6 / norm);
+        let loose = global_scale(&conv, &g, 10.0 * norm).unwrap();
+        assert_eq!(loose.into_scalar::<f32>(), 1.0);
+    }
+
+    #[test]
+    fn state_goes_out_and_back_bit_exact() {
+        let (conv, x) = model();
+        let mut a = Optimiser::new(&options());
+        let mut net = conv;
+        for _ in 0..3 {
+            let g = gradients(&net, &x);
+            net = a.step(0.01, net, g);
+        }
+        let moments = a.export(&net);
+        assert_eq!(moments.steps["weight"], 3);
+        let mut b = Optimiser::new(&options());
+        b.import(&net, &moments).unwrap();
+        let na = a.step(0.01, net.clone(), gradients(&net, &x));
+        let nb = b.step(0.01, net.clone(), gradients(&net, &x));
+        assert_eq!(Weights::of(&na), Weights::of(&nb));
+        let mut wrong = moments.clone();
+        if let Some(array) = wrong.first.0.get_mut("bias") {
+            array.shape = vec![1];
+        }
+        assert_eq!(b.import(&net, &wrong), Err("bias".to_owned()));
+    }
+}

@@ -1,0 +1,86 @@
+//! Pre-training: any pretext task on the shared network.
+
+use burn::tensor::Device;
+
+use super::run::{Loop, run};
+use super::{Checkpoints, EpochLog, Observer, TrainError};
+use crate::data::images::Images;
+use crate::nn::weights::Weights;
+use crate::options::{BackboneOptions, PretrainOptions};
+use crate::pretext::{Pretext, Setup};
+
+/// What is pre-trained, on what, where.
+#[derive(Clone, Copy)]
+pub struct PretrainJob<'a> {
+    /// Training images.
+    pub images: &'a dyn Images,
+    /// Categories of the patches before the first epoch, `[images, patches]` row by row, for tasks
+    /// that use them.
+    pub labels: Option<&'a [u8]>,
+    /// Network.
+    pub backbone: &'a BackboneOptions,
+    /// Epochs, batch, optimiser.
+    pub options: &'a PretrainOptions,
+    /// Seed of everything that is random.
+    pub seed: u64,
+    /// Device, with or without autodiff.
+    pub device: &'a Device,
+    /// Where checkpoints go, if anywhere.
+    pub checkpoints: Option<Checkpoints<'a>>,
+}
+
+/// What pre-training hands on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PretrainOutput {
+    /// Tensors of the encoder by name.
+    pub encoder: Weights,
+    /// One entry per epoch.
+    pub curve: Vec<EpochLog>,
+}
+
+/// Pre-trains with the method `P`.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn pretrain<P: Pretext>(
+    job: &PretrainJob<'_>,
+    options: &P::Options,
+    observer: Observer<'_>,
+) -> Result<PretrainOutput, TrainError> {
+    if job.images.is_empty() {
+        return Err(TrainError::NoImages);
+    }
+    let device = job.device.clone().autodiff();
+    let setup = Setup {
+        images: job.images,
+        labels: job.labels,
+        backbone: job.backbone,
+        epochs: job.options.epochs,
+        seed: job.seed,
+        device: &device,
+    };
+    let (mut task, model) = P::task(options, &setup)?;
+    let identity = serde_json::json!({
+        "task": options,
+        "backbone": job.backbone,
+        "options": job.options,
+        "seed": job.seed,
+        "images": job.images.len(),
+    });
+    let settings = Loop {
+        images: job.images.len(),
+        epochs: job.options.epochs,
+        batch: job.options.batch,
+        max_steps: job.options.max_steps,
+        optimiser: &job.options.optimiser,
+        seed: job.seed,
+        device: &device,
+        checkpoints: job.checkpoints,
+        identity: blake3::hash(identity.to_string().as_bytes()).to_string(),
+    };
+    let (model, curve) = run(&mut task, model, &settings, observer)?;
+    Ok(PretrainOutput {
+        encoder: P::encoder(&model),
+        curve,
+    })
+}

@@ -1,0 +1,382 @@
+//! The loop: epochs, steps, checkpoints. No callbacks but the observer.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::{Position, Snapshot};
+use super::prefetch::prefetch;
+use super::{Checkpoints, Optimiser, Scalars, Task, TrainError, learning_rate};
+use crate::nn::weights::{Weights, host_values};
+use crate::options::OptimiserOptions;
+use crate::random::{Purpose, Stream};
+
+/// Finite losses that are kept for the message when one is not finite.
+const MEMORY: usize = 5;
+/// Steps between two readings of the loss on an accelerator, where each reading waits for it.
+const READ_EVERY: usize = 16;
+
+/// One finished epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochLog {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Mean loss per image.
+    pub loss: f64,
+    /// Learning rate of its last step.
+    pub lr: f64,
+    /// What the task adds.
+    pub scalars: Scalars,
+}
+
+/// News from a running training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Epoch, from 1.
+    pub epoch: usize,
+    /// Epochs in all.
+    pub epochs: usize,
+    /// Steps of the epoch that are done.
+    pub step: usize,
+    /// Steps per epoch.
+    pub steps: usize,
+    /// Mean loss of the epoch so far.
+    pub loss: f64,
+    /// Throughput since the start or the resumption.
+    pub images_per_second: f64,
+}
+
+/// Hears of progress and may stop the run: a checkpoint is then written and the run ends with
+/// [`TrainError::Stopped`].
+pub type Observer<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;
+
+/// What the loop must know beside the task.
+pub(super) struct Loop<'a> {
+    /// Number of images.
+    pub images: usize,
+    /// Passes.
+    pub epochs: usize,
+    /// Images per step.
+    pub batch: usize,
+    /// Steps per epoch at most; 0 is no limit.
+    pub max_steps: usize,
+    /// Optimiser and schedule.
+    pub optimiser: &'a OptimiserOptions,
+    /// Seed of the order of the samples.
+    pub seed: u64,
+    /// Where it runs.
+    pub device: &'a Device,
+    /// Where checkpoints go, if anywhere.
+    pub checkpoints: Option<Checkpoints<'a>>,
+    /// Digest of what defines the run.
+    pub identity: String,
+}
+
+impl Loop<'_> {
+    /// The batches of `epoch`, from 1: a seeded permutation cut into pieces. A last piece of a
+    /// single image is dropped, because batch statistics of it mean little, unless it is all there
+    /// is.
+    fn batches(&self, epoch: usize) -> Vec<Vec<usize>> {
+        let order =
+            Stream::new(Purpose::Shuffle, &[self.seed, epoch as u64]).permutation(self.images);
+        let size = self.batch.clamp(1, self.images.max(1));
+        let mut batches: Vec<Vec<usize>> = order.chunks(size).map(<[usize]>::to_vec).collect();
+        if size > 1 && batches.len() > 1 && batches.last().is_some_and(|b| b.len() == 1) {
+            batches.pop();
+        }
+        if self.max_steps > 0 {
+            batches.truncate(self.max_steps);
+        }
+        batches
+    }
+}
+
+/// Trains `model` on `task` to the end, from a checkpoint where there is one. A resumed run ends
+/// with the same bits as an uninterrupted one wherever the device repeats its own results.
+///
+/// # Errors
+/// No images, a loss that is not finite, a stop by the observer, or what the task meets.
+pub(super) fn run<T: Task>(
+    task: &mut T,
+    model: T::Model,
+    job: &Loop<'_>,
+    observer: Observer<'_>,
+) -> Result<(T::Model, Vec<EpochLog>), TrainError> {
+    if job.images == 0 {
+        return Err(TrainError::NoImages);
+    }
+    let mut run = Run::start(task, model, job)?;
+    while run.position.epoch <= job.epochs {
+        let epoch = run.position.epoch;
+        let batches = job.batches(epoch);
+        let steps = batches.len();
+        let plan = task.plan(epoch);
+        std::thread::scope(|scope| {
+            let todo = batches.get(run.position.step..).unwrap_or(&[]);
+            let made = prefetch(scope, &plan, todo);
+            for (indices, batch) in todo.iter().zip(made) {
+                run.step(task, batch?, indices.len(), steps)?;
+                run.report(task, steps, observer)?;
+            }
+            Ok::<(), TrainError>(())
+        })?;
+        run.end_epoch(task, steps)?;
+    }
+    Ok((run.model, run.position.curve))
+}
+
+/// A training in progress.
+struct Run<'a, 'j, M> {
+    job: &'a Loop<'j>,
+    model: M,
+    optimiser: Optimiser,
+    position: Position,
+    /// Losses that are still on the device, with their images.
+    pending: Vec<(Tensor<1>, usize)>,
+    recent: VecDeque<f64>,
+    read_every: usize,
+    began: Instant,
+    seen: usize,
+    saved: Instant,
+}
+
+impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
+    fn start<T: Task<Model = M>>(
+        task: &mut T,
+        model: M,
+        job: &'a Loop<'j>,
+    ) -> Result<Self, TrainError> {
+        let position = Position {
+            identity: job.identity.clone(),
+            epoch: 1,
+            step: 0,
+            loss: 0.0,
+            images: 0,
+            curve: Vec::new(),
+            updates: Default::default(),
+        };
+        // On the CPU a reading costs nothing; elsewhere it waits for the device.
+        let on_cpu = job.device.clone().inner() == Device::flex();
+        let mut run = Self {
+            job,
+            model,
+            optimiser: Optimiser::new(job.optimiser),
+            position,
+            pending: Vec::new(),
+            recent: VecDeque::new(),
+            read_every: if on_cpu { 1 } else { READ_EVERY },
+            began: Instant::now(),
+            seen: 0,
+            saved: Instant::now(),
+        };
+        if let Some(snapshot) = run.snapshot_on_disk() {
+            run.resume(task, snapshot)?;
+        }
+        Ok(run)
+    }
+
+    /// The checkpoint of this very run; anything else in its place is passed over with a warning.
+    fn snapshot_on_disk(&self) -> Option<Snapshot> {
+        let path = self.job.checkpoints?.path();
+        match Snapshot::load(&path) {
+            Ok(Some(s)) if s.position.identity == self.job.identity => Some(s),
+            Ok(Some(_)) => {
+                tracing::warn!("{}: of another run, starting anew", path.display());
+                None
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::warn!("{error}; starting anew");
+                None
+            }
+        }
+    }
+
+    fn resume<T: Task<Model = M>>(
+        &mut self,
+        task: &mut T,
+        snapshot: Snapshot,
+    ) -> Result<(), TrainError> {
+        self.model = snapshot.weights.load_into(self.model.clone(), "")?;
+        self.optimiser
+            .import(&self.model, &snapshot.moments)
+            .map_err(|name| TrainError::Checkpoint {
+                path: self.job.checkpoints.map(|c| c.path()).unwrap_or_default(),
+                reason: format!("its moments of '{name}' do not fit the network"),
+            })?;
+        task.load_state(&snapshot.task)?;
+        self.position = snapshot.position;
+        Ok(())
+    }
+
+    fn step<T: Task<Model = M>>(
+        &mut self,
+        task: &mut T,
+        batch: T::Batch,
+        images: usize,
+        steps: usize,
+    ) -> Result<(), TrainError> {
+        let loss = task.step(&self.model, batch, self.position.epoch)?;
+        self.pending.push((loss.clone().inner(), images));
+        let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
+        let lr = self.lr(self.position.step, steps);
+        // The optimiser takes the module by value; the clone shares its tensors.
+        let model = self.model.clone();
+        self.model = self.optimiser.step(lr, model, gradients);
+        self.position.step += 1;
+        self.seen += images;
+        Ok(())
+    }
+
+    fn lr(&self, step: usize, steps: usize) -> f64 {
+        let epoch = (self.position.epoch - 1) as f64 + step as f64 / steps.max(1) as f64;
+        learning_rate(epoch, self.job.epochs, self.job.optimiser)
+    }
+
+    /// Reads losses when it is time, tells the observer, writes a checkpoint when it is due.
+    fn report<T: Task<Model = M>>(
+        &mut self,
+        task: &mut T,
+        steps: usize,
+        observer: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), TrainError> {
+        if self.pending.len() < self.read_every && self.position.step < steps {
+            return Ok(());
+        }
+        self.read_losses()?;
+        let progress = Progress {
+            epoch: self.position.epoch,
+            epochs: self.job.epochs,
+            step: self.position.step,
+            steps,
+            loss: self.position.loss / self.position.images.max(1) as f64,
+            images_per_second: self.seen as f64 / self.began.elapsed().as_secs_f64().max(1e-9),
+        };
+        if observer(progress).is_break() {
+            self.save(task)?;
+            return Err(TrainError::Stopped {
+                epoch: progress.epoch,
+                step: progress.step,
+            });
+        }
+        if self.job.checkpoints.is_some_and(|c| c.due(self.saved)) {
+            self.save(task)?;
+        }
+        Ok(())
+    }
+
+    fn read_losses(&mut self) -> Result<(), TrainError> {
+        let count = self.pending.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let (losses, images): (Vec<_>, Vec<_>) = self.pending.drain(..).unzip();
+        let values = host_values(Tensor::cat(losses, 0));
+        for (i, (value, images)) in values.into_iter().zip(images).enumerate() {
+            let loss = f64::from(value);
+            if !loss.is_finite() {
+                return Err(TrainError::NotFinite {
+                    epoch: self.position.epoch,
+                    step: self.position.step + i + 1 - count,
+                    loss,
+                    last: self.recent.iter().copied().collect(),
+                });
+            }
+            if self.recent.len() == MEMORY {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(loss);
+            self.position.loss += loss * images as f64;
+            self.position.images += images;
+        }
+        Ok(())
+    }
+
+    fn end_epoch<T: Task<Model = M>>(
+        &mut self,
+        task: &mut T,
+        steps: usize,
+    ) -> Result<(), TrainError> {
+        self.read_losses()?;
+        let epoch = self.position.epoch;
+        let scalars = task.after_epoch(&self.model, epoch)?;
+        let log = EpochLog {
+            epoch,
+            loss: self.position.loss / self.position.images.max(1) as f64,
+            lr: self.lr(steps.saturating_sub(1), steps),
+            scalars,
+        };
+        self.position.curve.push(log);
+        self.position.epoch += 1;
+        self.position.step = 0;
+        self.position.loss = 0.0;
+        self.position.images = 0;
+        Ok(())
+    }
+
+    fn save<T: Task<Model = M>>(&mut self, task: &T) -> Result<(), TrainError> {
+        let Some(checkpoints) = self.job.checkpoints else {
+            return Ok(());
+        };
+        let moments = self.optimiser.export(&self.model);
+        let mut position = self.position.clone();
+        position.updates.clone_from(&moments.steps);
+        let snapshot = Snapshot {
+            position,
+            weights: Weights::of(&self.model),
+            moments,
+            task: task.state()?,
+        };
+        snapshot.save(&checkpoints.path())?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(options: &OptimiserOptions, images: usize, batch: usize, max_steps: usize) -> usize {
+        let device = Device::flex();
+        let job = Loop {
+            images,
+            epochs: 1,
+            batch,
+            max_steps,
+            optimiser: options,
+            seed: 3,
+            device: &device,
+            checkpoints: None,
+            identity: String::new(),
+        };
+        let first = job.batches(1);
+        assert_eq!(first, job.batches(1));
+        if images > 3 {
+            assert_ne!(first, job.batches(2));
+        }
+        let mut all: Vec<usize> = first.concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), first.concat().len());
+        first.len()
+    }
+
+    #[test]
+    fn batches_cover_the_images() {
+        let o = OptimiserOptions::default();
+        assert_eq!(job(&o, 10, 4, 0), 3);
+        // A last batch of one is dropped.
+        assert_eq!(job(&o, 9, 4, 0), 2);
+        // Fewer images than a batch holds: one batch.
+        assert_eq!(job(&o, 5, 56, 0), 1);
+        assert_eq!(job(&o, 1, 56, 0), 1);
+        // Single images per batch as asked for.
+        assert_eq!(job(&o, 5, 1, 0), 5);
+        assert_eq!(job(&o, 100, 4, 7), 7);
+    }
+}
