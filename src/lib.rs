@@ -5,6 +5,7 @@
 //! resolves it to plain values, `plan` turns those into stages with keys, `engine` runs what is
 //! missing, `stage` says what each kind of stage does, `report` turns stored scores into tables.
 
+pub mod cli;
 pub mod cluster;
 pub mod data;
 pub mod engine;
@@ -17,6 +18,7 @@ pub mod plan;
 pub mod pretext;
 pub mod random;
 pub mod report;
+pub mod stage;
 pub mod store;
 pub mod study;
 pub mod train;

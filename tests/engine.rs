@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use amlp_run::engine::events::{RunFolder, Silent};
 use amlp_run::engine::{
-    Event, EventSink, LocalOptions, Progress, RunReport, RunStage, StageContext, StageError, Stop,
-    local, worker,
+    Event, EventSink, LocalOptions, Progress, RunReport, RunStage, RunState, RunStatus,
+    StageContext, StageError, Stop, local, worker,
 };
 use amlp_run::plan::{Input, Key, Plan, Stage, StageKind};
 use amlp_run::store::{FailureKind, Provenance, State, Store};
@@ -105,28 +105,31 @@ fn worker_entry() {
 
 /// A program that takes a worker's arguments and runs [`worker_entry`] with them.
 fn worker_program() -> &'static Path {
-    static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    &PROGRAM
-        .get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("worker");
-            let script = format!(
-                "#!/bin/sh\nexport AMLP_TEST_PLAN=\"$3\" AMLP_TEST_KEY=\"$5\" AMLP_TEST_STORE=\"$7\"\n\
-                 export RUST_TEST_THREADS=2\nexec '{}' worker_entry --exact --nocapture\n",
-                std::env::current_exe().unwrap().display()
-            );
-            // Written by another process: a file that this one has open for writing may be
-            // inherited by the child of another test, and cannot be executed then.
-            let status = Command::new("sh")
-                .args(["-c", "printf '%s' \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh"])
-                .arg(script)
-                .arg(&path)
-                .status()
-                .unwrap();
-            assert!(status.success());
-            (folder, path)
-        })
-        .1
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let exe = std::env::current_exe().unwrap();
+        let name = exe.file_name().unwrap().to_string_lossy();
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("worker-{name}"));
+        let script = format!(
+            "#!/bin/sh\nexport AMLP_TEST_PLAN=\"$3\" AMLP_TEST_KEY=\"$5\" AMLP_TEST_STORE=\"$7\"\n\
+             export RUST_TEST_THREADS=2\nexec '{}' worker_entry --exact --nocapture\n",
+            exe.display()
+        );
+        // Written by another process: a file that this one has open for writing may be inherited
+        // by the child of another test, and cannot be executed then.
+        let status = Command::new("sh")
+            .args([
+                "-c",
+                "printf '%s' \"$1\" > \"$2.$$\" && chmod 755 \"$2.$$\" && mv \"$2.$$\" \"$2\"",
+                "sh",
+            ])
+            .arg(script)
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(status.success());
+        path
+    })
 }
 
 /// A store, a diary, and a plan that grows.
@@ -383,7 +386,12 @@ fn a_killed_worker_is_reported_or_tried_again() {
         ..bench.options()
     };
     let report = bench.run_with(&options, &Silent);
-    assert_eq!(report.ran, [once.clone()], "{}", report.summary());
+    assert_eq!(
+        report.ran,
+        std::slice::from_ref(&once),
+        "{}",
+        report.summary()
+    );
     let record = bench.store.artifact(Pretrain, &once).unwrap().record;
     assert_eq!(record.provenance.attempts, 2);
     assert_eq!(bench.runs()["once"], 2);
@@ -464,7 +472,7 @@ fn a_stale_claim_expires_and_a_damaged_artifact_is_made_again() {
     fs::write(bench.store.paths().claim(&b), claim.to_string()).unwrap();
     assert!(matches!(bench.state(&b), State::Damaged { .. }));
     let report = bench.run();
-    assert_eq!(report.ran, [b.clone()]);
+    assert_eq!(report.ran, std::slice::from_ref(&b));
     assert_eq!(bench.text(&b), "b(a)");
     let aside = bench.store.paths().damaged().join(format!("split-{b}"));
     let kept = fs::read_to_string(aside.join("text.txt")).unwrap();
@@ -536,6 +544,69 @@ fn a_second_request_kills_what_does_not_listen() {
     assert!(report.interrupted);
     assert_eq!(report.unfinished, 1);
     assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+/// Not a test of its own: a runner in a process, to be signalled.
+#[test]
+fn runner_entry() {
+    let Ok(plan) = std::env::var("AMLP_TEST_RUN") else {
+        return;
+    };
+    let plan: Plan = serde_json::from_slice(&fs::read(plan).unwrap()).unwrap();
+    let store = Store::open(std::env::var("AMLP_TEST_STORE").unwrap()).unwrap();
+    let options = LocalOptions {
+        jobs: 2,
+        threads_per_job: 1,
+        stop: Stop::on_signals(),
+        ..LocalOptions::new(worker_program())
+    };
+    let report = local::run(&plan, &store, &options, &Pretender, &Silent).unwrap();
+    std::process::exit(report.exit_code());
+}
+
+/// Waits until `done`, or fails.
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn signals_reach_the_workers() {
+    for (signal, exit) in [("-INT", Some(130)), ("-TERM", Some(130)), ("-KILL", None)] {
+        let mut bench = Bench::new();
+        let long = bench.add(Pretrain, "long", "until stopped", &[]);
+        let plan = bench.folder.path().join("plan.json");
+        fs::write(&plan, serde_json::to_vec(&bench.plan).unwrap()).unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["runner_entry", "--exact"])
+            .env("AMLP_TEST_RUN", &plan)
+            .env("AMLP_TEST_STORE", bench.store.paths().root())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until("the stage begins", || bench.runs().contains_key("long"));
+        let status = RunStatus::read(&RunFolder::last(&bench.store).unwrap().unwrap()).unwrap();
+        assert_eq!((status.state, status.total), (RunState::Running, 1));
+        let kill = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(kill.success());
+        assert_eq!(child.wait().unwrap().code(), exit);
+        // A worker whose runner was killed notices that nobody reads its events.
+        let checkpoint = bench.store.paths().work(&long).join("checkpoint");
+        wait_until("the worker writes its checkpoint", || checkpoint.exists());
+        wait_until("the worker ends", || bench.state(&long) == State::Missing);
+        let status = RunStatus::read(&RunFolder::last(&bench.store).unwrap().unwrap()).unwrap();
+        let expected = match exit {
+            Some(_) => RunState::Interrupted,
+            None => RunState::Died,
+        };
+        assert_eq!(status.state, expected);
+    }
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Metrics against the numeric vectors of `metrics-and-data.md` section 3, against brute force,
 //! and their aggregation.
 
-use std::time::Instant;
-
 use amlp_run::data::case::Region;
 use amlp_run::metric::{
     Aggregate, CaseScores, Grid, Mask, Metric, MetricError, Overlap, RegionChoice, RegionPreset,
@@ -771,23 +769,10 @@ fn brats_sized() -> (Vec<u8>, Vec<u8>, Grid) {
 fn a_brats_sized_pair_scores_as_brute_force() {
     let (p, g, grid) = brats_sized();
     let options = MetricOptions::default();
-    let score = || score_labels(&p, &g, Some(&brats_regions()), &grid, &options).unwrap();
-    let report = score();
-    // The best of a few, as other work may share the processor.
-    let fast = (0..5)
-        .map(|_| {
-            let start = Instant::now();
-            assert_eq!(score(), report);
-            start.elapsed()
-        })
-        .min()
-        .unwrap();
-    let start = Instant::now();
+    let report = score_labels(&p, &g, Some(&brats_regions()), &grid, &options).unwrap();
     let full = score_volumes("t", &p, &g, &brats_regions(), &grid, &options).unwrap();
-    let with_slices = start.elapsed();
 
     // Brute force: every surface voxel against every surface voxel, for the smallest region.
-    let start = Instant::now();
     let et = |labels: &[u8]| {
         owned(
             &labels.iter().map(|&l| l == 4).collect::<Vec<_>>(),
@@ -815,7 +800,6 @@ fn a_brats_sized_pair_scores_as_brute_force() {
             .collect()
     };
     let (a, b) = (directed(&sp, &sg), directed(&sg, &sp));
-    let slow = start.elapsed();
     let p95 = |v: Vec<f64>| amlp_run::metric::percentile(v, 95.0);
     near(
         report.regions[2].hd95.unwrap(),
@@ -823,10 +807,4 @@ fn a_brats_sized_pair_scores_as_brute_force() {
     );
     near(report.regions[2].hd95_pooled.unwrap(), p95([a, b].concat()));
     assert_eq!(full.regions[2].volume.hd95, report.regions[2].hd95);
-    println!(
-        "three regions {fast:?}, with slices {with_slices:?}; brute force, smallest region {slow:?}"
-    );
-    if !cfg!(debug_assertions) {
-        assert!(fast.as_secs_f64() < 0.25, "{fast:?}");
-    }
 }

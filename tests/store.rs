@@ -221,6 +221,36 @@ fn damaged_artifacts_are_set_aside_and_made_again() {
 }
 
 #[test]
+fn a_sweep_removes_leftovers_only() {
+    let (_folder, store) = store();
+    let (done, open, running) = (stage("done", &[]), stage("open", &[]), stage("run", &[]));
+    make(&store, &done);
+    let unfinished = attempt(&store, &open);
+    fs::write(unfinished.work().join("checkpoint"), "1").unwrap();
+    let checkpoint = unfinished.work().join("checkpoint");
+    drop(unfinished);
+    let writing = attempt(&store, &running);
+    assert!(store.sweep(true).unwrap().is_empty());
+
+    let paths = store.paths();
+    let dead =
+        r#"{"pid": 0, "host": "HOST", "since": ""}"#.replace("HOST", &amlp_run::store::host_name());
+    fs::write(paths.claim(&open.key), dead).unwrap();
+    let half = paths.staging().join(format!("{}.1-1", open.key));
+    fs::create_dir_all(&half).unwrap();
+    fs::create_dir_all(paths.work(&done.key)).unwrap();
+    let found = store.sweep(true).unwrap();
+    assert_eq!(found.claims, [paths.claim(&open.key)]);
+    assert_eq!(found.staging, std::slice::from_ref(&half));
+    assert_eq!(found.work, [paths.work(&done.key)]);
+    assert!(half.exists(), "a dry run removes nothing");
+    assert_eq!(store.sweep(false).unwrap(), found);
+    assert!(store.sweep(false).unwrap().is_empty());
+    assert!(checkpoint.exists() && writing.output().exists());
+    assert!(store.lookup(done.kind, &done.key).unwrap().is_cached());
+}
+
+#[test]
 fn every_way_to_break_a_record_counts_as_damage() {
     let (_folder, store) = store();
     let stage = stage("a", &[]);

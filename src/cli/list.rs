@@ -69,7 +69,7 @@ fn entries(what: Listed) -> Vec<Entry> {
     match what {
         Listed::Methods => crate::pretext::REGISTRY
             .iter()
-            .map(|m| entry(m.name, m.doc, m.reference))
+            .map(|m| entry(m.name, m.doc, m.paper))
             .collect(),
         Listed::Backbones => crate::nn::backbone::REGISTRY
             .iter()

@@ -45,7 +45,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
         .map_err(CliError::internal)?;
     drop(reporter);
     if !args.quiet || !report.is_complete() {
-        eprintln!("{}", report.summary());
+        eprint!("{}", report.summary());
     }
     if report.interrupted {
         std::process::exit(report.exit_code());

@@ -138,6 +138,7 @@ fn cell(
                     &evaluation.cases,
                     RegionChoice::Mean,
                     metric,
+                    spec.aggregation,
                     spec.hausdorff,
                 )
                 .map_err(CliError::internal)?

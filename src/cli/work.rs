@@ -14,7 +14,7 @@ pub(super) fn work(args: &WorkArgs) -> Result<ExitStatus, CliError> {
         device: args.device.parse().map_err(CliError::usage)?,
         ledger: Ledger::embedded().map_err(CliError::internal)?,
     };
-    let code = worker::work(&args.plan, &key, &store, &runner).map_err(CliError::internal)?;
+    let exit = worker::work(&args.plan, &key, &store, &runner).map_err(CliError::internal)?;
     // The worker's codes are the engine's own protocol, finer than the documented ones.
-    std::process::exit(code)
+    std::process::exit(exit.code())
 }

@@ -7,5 +7,6 @@ pub mod images;
 pub mod index;
 pub mod layout;
 pub mod phantom;
+pub mod prepare;
 pub mod split;
 pub mod volume;

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use super::{EngineError, Stop};
 use crate::plan::{Key, Plan, StageKind};
-use crate::store::{Failure, Store, StoreError, rfc3339};
+use crate::store::{Failure, Store, StoreError, rfc3339, unix_now};
 
 /// How far a stage is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -79,6 +79,10 @@ pub struct KindCount {
 pub enum Event {
     /// A run begins.
     RunStarted {
+        /// The process that dispatches it.
+        pid: u32,
+        /// Its machine.
+        host: String,
         /// Stages of the plan.
         stages: usize,
         /// Those that are in the store.
@@ -206,12 +210,9 @@ pub struct Entry {
 impl Entry {
     /// `event` as a line of JSON with its end, happening now.
     fn line(event: &Event) -> Option<String> {
-        let time = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0.0, |d| d.as_secs_f64());
         let entry = Self {
             // Milliseconds are enough.
-            time: (time * 1e3).round() / 1e3,
+            time: (unix_now() * 1e3).round() / 1e3,
             event: event.clone(),
         };
         let mut line = serde_json::to_string(&entry).ok()?;
@@ -461,7 +462,7 @@ impl EventSink for RunLog {
 
 /// Keeps a stage from telling its progress more often than anybody can read.
 pub(super) struct Throttle {
-    last: Mutex<Option<std::time::Instant>>,
+    last: Mutex<Option<Instant>>,
     interval: Duration,
 }
 
@@ -475,7 +476,7 @@ impl Throttle {
 
     /// Whether enough time has passed since it last said yes.
     pub(super) fn ready(&self) -> bool {
-        let now = std::time::Instant::now();
+        let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| now - last < self.interval) {
             return false;

@@ -1,12 +1,11 @@
 //! A pool of slots on this machine: cheap stages on threads, each training in a process.
 
 use std::ffi::OsString;
-use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::Scope;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::events::{Both, KindCount, RunLog};
 use super::execute::{self, Execution, KnownInput, Setting};
@@ -15,7 +14,7 @@ use super::process::{Launcher, Processes};
 use super::schedule::{Graph, Schedule};
 use super::{EngineError, Event, EventSink, RunReport, RunStage, Skipped, Stop};
 use crate::plan::{Plan, Stage, StageKind};
-use crate::store::{Failure, FailureKind, State, Store};
+use crate::store::{Failure, FailureKind, State, Store, host_name, unix_now};
 
 /// How often stop flags are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(100);
@@ -87,6 +86,7 @@ pub fn run(
     let schedule = Schedule::new(graph, &cached);
     let mut report = RunReport {
         cached: cached.iter().filter(|&&cached| cached).count(),
+        failures: store.paths().failures(),
         ..RunReport::default()
     };
     let open = schedule.to_run().count();
@@ -99,6 +99,8 @@ pub fn run(
     report.folder = Some(log.folder().dir.clone());
     let sink = Both(&log, events);
     sink.emit(&Event::RunStarted {
+        pid: std::process::id(),
+        host: host_name(),
         stages: plan.stages.len(),
         cached: report.cached,
         to_run: count_kinds(plan, &schedule),
@@ -354,11 +356,8 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             let work = move || {
                 // Whatever happens the dispatcher must hear of it, or it would wait for ever.
                 let watch = shared.slots[slot].watch;
-                let execution = panics::catch(
-                    watch,
-                    AssertUnwindSafe(|| shared.execute(stage, &inputs, slot)),
-                )
-                .unwrap_or_else(|message| shared.broken(stage, message));
+                let execution = panics::catch(watch, || shared.execute(stage, &inputs, slot))
+                    .unwrap_or_else(|message| shared.broken(stage, message));
                 let _ = results.send((slot, i, execution));
             };
             let name = format!("stage {}", stage.key.short());
@@ -408,10 +407,10 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 self.shared.sink.emit(&Event::Cached { key, kind, label });
             }
             Execution::Claimed { holder } => {
-                let since = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .map_or(0.0, |d| d.as_secs_f64());
-                self.waiting.push(Waiting { stage: i, since });
+                self.waiting.push(Waiting {
+                    stage: i,
+                    since: unix_now(),
+                });
                 self.shared
                     .sink
                     .emit(&Event::Waiting { key, label, holder });

@@ -11,6 +11,7 @@ mod panics;
 mod process;
 pub mod progress;
 mod schedule;
+mod status;
 mod stop;
 pub mod worker;
 
@@ -19,4 +20,5 @@ pub use error::{EngineError, StageError};
 pub use events::{Event, EventSink, Progress};
 pub use local::LocalOptions;
 pub use outcome::{RunReport, Skipped};
+pub use status::{RunState, RunStatus, RunningStage};
 pub use stop::Stop;

@@ -40,6 +40,8 @@ pub struct RunReport {
     pub interrupted: bool,
     /// How long it took.
     pub wall: Duration,
+    /// Folder of the records of failures.
+    pub failures: PathBuf,
     /// Folder of its events; absent where there was nothing to run.
     pub folder: Option<PathBuf>,
     /// Why the log of events is not whole, if it is not.
@@ -118,8 +120,12 @@ impl RunReport {
         for line in &failure.log {
             writeln!(text, "  | {line}")?;
         }
-        if let Some(file) = &failure.log_file {
-            writeln!(text, "  log: {}", file.display())?;
+        match &failure.log_file {
+            Some(file) => writeln!(text, "  log: {}", file.display())?,
+            None => {
+                let record = self.failures.join(format!("{}.json", failure.key));
+                writeln!(text, "  record: {}", record.display())?;
+            }
         }
         let skipped: Vec<&str> = self
             .skipped

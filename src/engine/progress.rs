@@ -29,7 +29,8 @@ pub fn reporter(quiet: bool) -> Box<dyn EventSink> {
     }
 }
 
-/// `epoch 3/10  loss 0.1234  45 images/s  2m 10s left  note`, of what is known.
+/// `epoch 3/10  loss 0.1234  2m 10s left  45 images/s  note`, of what is known. A narrow terminal
+/// cuts the end.
 fn describe(progress: &Progress, left: Option<Duration>) -> String {
     let mut words = Vec::new();
     match (progress.epoch, progress.epochs) {
@@ -45,11 +46,11 @@ fn describe(progress: &Progress, left: Option<Duration>) -> String {
     if let Some(loss) = progress.loss {
         words.push(format!("loss {loss:.4}"));
     }
-    if let Some(rate) = progress.rate {
-        words.push(format!("{rate:.0} images/s"));
-    }
     if let Some(left) = left {
         words.push(format!("{} left", duration(left)));
+    }
+    if let Some(rate) = progress.rate {
+        words.push(format!("{rate:.0} images/s"));
     }
     if let Some(note) = &progress.note {
         words.push(note.replace(['\n', '\r'], " "));
@@ -213,7 +214,7 @@ impl EventSink for Bars {
                 let bar = self
                     .bars
                     .insert_before(&state.graph, ProgressBar::new(STEPS as u64));
-                bar.set_style(style("  {prefix:40!} [{bar:16}] {wide_msg}"));
+                bar.set_style(style("  {prefix:36!} [{bar:6}] {wide_msg}"));
                 bar.set_prefix(label.clone());
                 bar.tick();
                 let running = Running::new(*kind, label);
@@ -497,6 +498,8 @@ mod tests {
         let paper = Paper::default();
         let lines = Lines::new(Box::new(paper.clone()));
         lines.emit(&Event::RunStarted {
+            pid: 1,
+            host: "here".to_owned(),
             stages: 9,
             cached: 6,
             to_run: vec![

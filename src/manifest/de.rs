@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 
 use super::diagnostic::did_you_mean;
+use super::misplaced::misplaced;
 use super::{Diagnostic, Node, Origin, Value};
 
 /// Reads a `T` out of a node.
@@ -29,6 +30,25 @@ impl Error {
         self
     }
 
+    /// A table in the place of an array is one of two slips of TOML.
+    fn in_place_of_array(mut self, key: &str, node: &Node) -> Self {
+        let here = self.origin.as_ref() == Some(&node.origin);
+        if let (true, Value::Table(table)) = (
+            here && self.message.starts_with("expected an array"),
+            &node.value,
+        ) {
+            self.hint.get_or_insert_with(|| match key {
+                "study" | "when" => format!("a list of tables is written [[{key}]]"),
+                "variant" | "claim" => format!("a list of tables is written [[study.{key}]]"),
+                _ => {
+                    let inner = table.entries.keys().next().map_or("...", String::as_str);
+                    format!("a dotted key of a matrix is quoted: \"{key}.{inner}\" = [...]")
+                }
+            });
+        }
+        self
+    }
+
     fn into_diagnostic(self, fallback: &Origin) -> Diagnostic {
         let origin = self.origin.unwrap_or_else(|| fallback.clone());
         Diagnostic::new(self.message, Some(&origin)).maybe_hint(self.hint)
@@ -46,7 +66,9 @@ impl std::error::Error for Error {}
 /// serde's names of types, as a researcher would say them.
 fn in_words(expected: &str) -> String {
     match expected {
-        "usize" | "u64" | "u32" | "u16" => "a whole number from 0".to_owned(),
+        "usize" | "u64" => "a whole number".to_owned(),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u16" => format!("a whole number from 0 to {}", u16::MAX),
         "u8" => "a whole number from 0 to 255".to_owned(),
         "f64" | "f32" => "a number".to_owned(),
         "a boolean" => "true or false".to_owned(),
@@ -71,7 +93,8 @@ impl de::Error for Error {
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let hint = did_you_mean(field, expected.iter().copied());
+        let hint =
+            did_you_mean(field, expected.iter().copied()).or_else(|| misplaced(field, expected));
         Self {
             message: format!("unknown key '{field}'"),
             hint: Some(hint.unwrap_or_else(|| format!("known here: {}", list(expected)))),
@@ -99,7 +122,10 @@ impl de::Error for Error {
 
     fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         Self {
-            message: format!("expected {}", in_words(&expected.to_string())),
+            message: match expected.to_string().as_str() {
+                "u8" | "u16" | "u32" => "expected a whole number".to_owned(),
+                other => format!("expected {}", in_words(other)),
+            },
             hint: None,
             origin: None,
         }
@@ -107,6 +133,13 @@ impl de::Error for Error {
 
     fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
         let found = match found {
+            de::Unexpected::Signed(i)
+                if i < 0 && in_words(&expected.to_string()).starts_with("a whole") =>
+            {
+                return Self::custom(format!(
+                    "{i} is out of range: a whole number from 0 is needed"
+                ));
+            }
             de::Unexpected::Signed(i) => i.to_string(),
             de::Unexpected::Unsigned(u) => u.to_string(),
             de::Unexpected::Float(f) => f.to_string(),
@@ -124,9 +157,10 @@ impl de::Error for Error {
     }
 
     fn invalid_length(length: usize, expected: &dyn de::Expected) -> Self {
+        let items = if length == 1 { "item" } else { "items" };
         Self {
             message: format!(
-                "{length} items, but {} is needed",
+                "{length} {items}, but {} is needed",
                 in_words(&expected.to_string())
             ),
             hint: None,
@@ -140,7 +174,11 @@ struct De<'de>(&'de Node);
 impl<'de> De<'de> {
     fn found(&self, mut error: Error) -> Error {
         if error.origin.is_none() && error.message.starts_with("expected ") {
-            error.message = format!("{}, found {}", error.message, self.0.value.type_name());
+            let found = match &self.0.value {
+                Value::Float(f) if f.abs() < 1e15 => format!("{f:?}"),
+                other => other.type_name().to_owned(),
+            };
+            error.message = format!("{}, found {found}", error.message);
         }
         error.at(&self.0.origin)
     }
@@ -159,8 +197,21 @@ impl<'de> de::Deserializer<'de> for De<'de> {
             },
             Value::Float(f) => visitor.visit_f64(*f),
             Value::Bool(b) => visitor.visit_bool(*b),
-            Value::Date(d) => visitor.visit_borrowed_str(d),
-            Value::Array(items) => visitor.visit_seq(Seq(items.iter())),
+            Value::Date(_) => Err(de::Error::invalid_type(
+                de::Unexpected::Other("a date"),
+                &visitor,
+            )),
+            Value::Array(items) => {
+                let expected = (&visitor as &dyn de::Expected).to_string();
+                let mut seq = Seq(items.iter());
+                visitor
+                    .visit_seq(&mut seq)
+                    .and_then(|value| match seq.0.len() {
+                        0 => Ok(value),
+                        // An array of fixed length stops reading: what is left over is a mistake.
+                        _ => Err(de::Error::invalid_length(items.len(), &expected.as_str())),
+                    })
+            }
             Value::Table(table) => visitor.visit_map(Map {
                 entries: table.entries.iter(),
                 value: None,
@@ -206,7 +257,7 @@ impl<'de> de::Deserializer<'de> for De<'de> {
 
 struct Seq<'de>(std::slice::Iter<'de, Node>);
 
-impl<'de> SeqAccess<'de> for Seq<'de> {
+impl<'de> SeqAccess<'de> for &mut Seq<'de> {
     type Error = Error;
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
@@ -221,7 +272,7 @@ impl<'de> SeqAccess<'de> for Seq<'de> {
 
 struct Map<'de> {
     entries: std::collections::btree_map::Iter<'de, String, super::Entry>,
-    value: Option<&'de Node>,
+    value: Option<(&'de str, &'de Node)>,
 }
 
 impl<'de> MapAccess<'de> for Map<'de> {
@@ -233,7 +284,7 @@ impl<'de> MapAccess<'de> for Map<'de> {
         let Some((key, entry)) = self.entries.next() else {
             return Ok(None);
         };
-        self.value = Some(&entry.node);
+        self.value = Some((key, &entry.node));
         let deserializer: de::value::BorrowedStrDeserializer<'de, Error> =
             de::value::BorrowedStrDeserializer::new(key);
         seed.deserialize(deserializer)
@@ -242,7 +293,9 @@ impl<'de> MapAccess<'de> for Map<'de> {
     }
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
         match self.value.take() {
-            Some(node) => seed.deserialize(De(node)),
+            Some((key, node)) => seed
+                .deserialize(De(node))
+                .map_err(|e| e.in_place_of_array(key, node)),
             None => Err(de::Error::custom("a value was asked for before its key")),
         }
     }

@@ -111,16 +111,29 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// `did you mean 'x'?` for the candidate nearest to `word`, where one is near.
+/// `did you mean 'x'?` for the candidate nearest to `word`, where one is near: few letters differ,
+/// or `word` is one of the words that the candidate is made of.
 pub fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
     let wanted = word.to_lowercase();
+    let length = wanted.chars().count();
     candidates
         .into_iter()
-        .map(|c| (strsim::damerau_levenshtein(&wanted, &c.to_lowercase()), c))
-        .filter(|(distance, c)| *distance <= 1 + c.chars().count().min(word.chars().count()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, c)| format!("did you mean '{c}'?"))
+        .filter_map(|candidate| {
+            let known = candidate.to_lowercase();
+            let distance = strsim::damerau_levenshtein(&wanted, &known);
+            let allowed = (known.chars().count().min(length) / 3).max(1);
+            let part = length > 2 && known.split('_').any(|p| p == wanted);
+            // Among equally near ones that which goes on as the word began.
+            let rank = (distance, !known.starts_with(&wanted));
+            match (distance <= allowed, part) {
+                (true, _) => Some((rank, candidate)),
+                (false, true) => Some(((allowed + 1, rank.1), candidate)),
+                (false, false) => None,
+            }
+        })
+        .min_by_key(|(rank, _)| *rank)
+        .map(|(_, candidate)| format!("did you mean '{candidate}'?"))
 }

@@ -101,7 +101,7 @@ macro_rules! scopes {
                 pub pretrain: Option<PretrainOptions>,
                 /// Fine-tuning.
                 pub finetune: Option<FinetuneOptions>,
-                /// Preparation; lies over the data set's own.
+                /// Preparation; everywhere but at the root it lies over the data set's own.
                 pub prepare: Option<PrepareOptions>,
                 /// Slice selection.
                 pub slices: Option<SliceOptions>,
@@ -162,7 +162,7 @@ pub struct Settings {
     pub pretrain: PretrainOptions,
     /// Fine-tuning.
     pub finetune: FinetuneOptions,
-    /// Preparation; lies over the data set's own.
+    /// Preparation; everywhere but at the root it lies over the data set's own.
     pub prepare: PrepareOptions,
     /// Slice selection.
     pub slices: SliceOptions,

@@ -4,6 +4,7 @@ mod de;
 mod diagnostic;
 mod document;
 mod load;
+mod misplaced;
 mod schema;
 mod source;
 mod tree;
@@ -14,6 +15,7 @@ pub use document::{
     Claim, DataSet, Document, MatrixValue, Preset, Profile, SETTING_KEYS, Settings, Study, Variant,
     When,
 };
+pub(crate) use load::MAX_KEY_PARTS;
 pub use load::{Loaded, load, parse_override};
 pub use schema::{json_schema, schema_text};
 pub use source::{SourceFile, Sources};

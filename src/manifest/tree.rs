@@ -66,6 +66,8 @@ impl Value {
         match self {
             Self::String(_) => "a string",
             Self::Integer(_) => "an integer",
+            // Where `convert` leaves integers that do not fit.
+            Self::Float(f) if f.abs() >= 9.3e18 && f.is_finite() => "a number beyond 64 bits",
             Self::Float(_) => "a number",
             Self::Bool(_) => "true or false",
             Self::Date(_) => "a date",
@@ -106,10 +108,16 @@ impl Table {
 
     /// Sets the value at a dotted path, making tables on the way.
     pub fn set(&mut self, path: &[&str], node: Node) {
+        let key = node.origin.clone();
+        self.set_at(path, &key, node);
+    }
+
+    /// As [`Self::set`], for a path that was written at `key`.
+    pub fn set_at(&mut self, path: &[&str], key: &Origin, node: Node) {
         let Some((first, rest)) = path.split_first() else {
             return;
         };
-        let origin = node.origin.clone();
+        let origin = key.clone();
         if rest.is_empty() {
             self.entries
                 .insert((*first).to_owned(), Entry { key: origin, node });
@@ -132,7 +140,7 @@ impl Table {
             };
         }
         if let Value::Table(inner) = &mut entry.node.value {
-            inner.set(rest, node);
+            inner.set_at(rest, key, node);
         }
     }
 
@@ -217,7 +225,7 @@ fn convert(file: usize, value: &Spanned<DeValue<'_>>) -> Node {
     let converted = match value.get_ref() {
         DeValue::String(s) => Value::String(s.to_string()),
         DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix())
-            // An integer beyond 64 bits keeps its magnitude, so that range checks can name it.
+            // An integer beyond 64 bits keeps its magnitude, so that messages can name it.
             .map_or_else(
                 |_| Value::Float(i.as_str().parse().unwrap_or(f64::INFINITY)),
                 Value::Integer,

@@ -69,3 +69,32 @@ impl Default for OptimiserOptions {
         Self::pretraining()
     }
 }
+
+/// AdamW of fine-tuning. One-dimensional parameters and biases are never decayed.
+///
+/// The same options as [`OptimiserOptions`]; what a manifest leaves out has the values of
+/// [`OptimiserOptions::finetuning`] instead.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(
+    remote = "OptimiserOptions",
+    default = "OptimiserOptions::finetuning",
+    deny_unknown_fields
+)]
+pub(super) struct FinetuningOptimiser {
+    /// Peak learning rate.
+    lr: f64,
+    /// Learning rate at the end.
+    min_lr: f64,
+    /// Decoupled weight decay.
+    weight_decay: f64,
+    /// Decay of the first and second moment.
+    betas: [f64; 2],
+    /// Added to the root of the second moment.
+    eps: f64,
+    /// Epochs of linear warm-up from 0; at most half of all epochs are used for it.
+    warmup_epochs: f64,
+    /// Shape after the warm-up.
+    decay: LrDecay,
+    /// Global gradient norm above which gradients are scaled down; 0 is off.
+    clip_norm: f64,
+}

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::OptimiserOptions;
+use super::optimiser::FinetuningOptimiser;
 
 /// Pre-training, whatever the pretext task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +93,7 @@ pub struct FinetuneOptions {
     /// Steps per epoch at most; 0 is no limit.
     pub max_steps: usize,
     /// Optimiser and schedule.
+    #[serde(with = "FinetuningOptimiser")]
     pub optimiser: OptimiserOptions,
     /// Loss.
     pub loss: SegmentationLoss,

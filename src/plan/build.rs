@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::memo::{Memo, Remembered, StageSpec};
 use super::spec::{
     ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, PhantomSpec, PrepareSpec, PretrainSpec,
     SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
 };
-use super::{DeviceClass, Input, Key, Plan, Stage, StageKind};
+use super::{DeviceClass, Input, Key, Plan, Stage};
 use crate::options::{Reference, SliceOptions, SliceUse};
 use crate::study::{CellSettings, Column, Resolved, ResolvedStudy};
 
@@ -53,6 +53,7 @@ pub fn compile(
         device,
         compiled: Compiled::default(),
         known: HashMap::new(),
+        memo: Memo::default(),
     };
     for study in &resolved.studies {
         builder.study(study, ledger);
@@ -66,6 +67,7 @@ struct Builder<'a> {
     device: DeviceClass,
     compiled: Compiled,
     known: HashMap<Key, usize>,
+    memo: Memo,
 }
 
 impl Builder<'_> {
@@ -147,15 +149,8 @@ impl Builder<'_> {
             })
             .collect();
         inputs.sort_by(|a, b| a.role.cmp(&b.role));
-        let label = format!("tabulate {}", study.table);
-        let key = self.add(
-            StageKind::Tabulate,
-            label,
-            &spec,
-            inputs,
-            false,
-            Value::Null,
-        );
+        let label = || format!("tabulate {}", study.table);
+        let key = self.add(&spec, inputs, Value::Null, label);
         self.compiled.tables.push((key, spec));
     }
 
@@ -189,14 +184,8 @@ impl Builder<'_> {
             let spec = PhantomSpec {
                 options: options.clone(),
             };
-            let key = self.add(
-                StageKind::Phantom,
-                format!("phantom {}", data.shown()),
-                &spec,
-                Vec::new(),
-                false,
-                Value::Null,
-            );
+            let label = || format!("phantom {}", data.shown());
+            let key = self.once(spec, Vec::new(), Value::Null, label);
             source.push(input("phantom", key));
         }
         let fact = self.facts.get(&column.data);
@@ -205,10 +194,8 @@ impl Builder<'_> {
             (None, Some(f)) => f.problem.clone(),
             (None, None) => Some("its folder was not looked at".to_owned()),
         };
-        let index = self.add(
-            StageKind::Index,
-            format!("index {}", data.shown()),
-            &IndexSpec {
+        let index = self.once(
+            IndexSpec {
                 layout: data.layout.clone(),
                 files: data.files.clone(),
                 fingerprint: if data.phantom.is_some() {
@@ -218,8 +205,8 @@ impl Builder<'_> {
                 },
             },
             source.clone(),
-            false,
             context.clone(),
+            || format!("index {}", data.shown()),
         );
         if let Some(problem) = problem {
             self.compiled.provisional.insert(index.clone());
@@ -227,30 +214,26 @@ impl Builder<'_> {
                 .missing_data
                 .insert(column.data.clone(), problem);
         }
-        let split = self.add(
-            StageKind::Split,
-            format!("split {} seed {seed}", data.shown()),
-            &SplitSpec {
+        let split = self.once(
+            SplitSpec {
                 split: s.split.clone(),
                 seed,
             },
             vec![input("index", index.clone())],
-            false,
             Value::Null,
+            || format!("split {} seed {seed}", data.shown()),
         );
         let mut inputs = vec![input("index", index.clone())];
         inputs.extend(source);
-        let prepared = self.add(
-            StageKind::Prepare,
-            format!("prepare {shown}"),
-            &PrepareSpec {
+        let prepared = self.once(
+            PrepareSpec {
                 modalities: column.modalities.clone(),
                 prepare: s.prepare.clone(),
                 max_cases: s.split.max_cases,
             },
             inputs,
-            false,
             context,
+            || format!("prepare {shown}"),
         );
         let encoder = s.pretext.as_ref().map(|pretext| {
             let slices = slice_spec(&s.slices, s.slices.pretrain);
@@ -259,28 +242,24 @@ impl Builder<'_> {
                 input("split", split.clone()),
             ];
             if pretext.amlp.uses_labels() && pretext.amlp.labels.reference == Reference::Kmeans {
-                let key = self.add(
-                    StageKind::Cluster,
-                    format!("cluster {shown} seed {seed}"),
-                    &ClusterSpec {
+                let key = self.once(
+                    ClusterSpec {
                         patch: pretext.amlp.patch,
                         cluster: pretext.amlp.cluster.clone(),
                         slices: slices.clone(),
                         seed,
                     },
                     inputs.clone(),
-                    false,
                     Value::Null,
+                    || format!("cluster {shown} seed {seed}"),
                 );
                 inputs.push(input("labels", key));
             }
             if pretext.amlp.labels.reference == Reference::Gt {
                 inputs.push(input("index", index.clone()));
             }
-            self.add(
-                StageKind::Pretrain,
-                format!("pretrain {row} {shown} seed {seed}"),
-                &PretrainSpec {
+            self.once(
+                PretrainSpec {
                     pretext: pretext.name.clone(),
                     pretext_version: crate::study::pretext_version(&pretext.name),
                     amlp: pretext.amlp.clone(),
@@ -290,8 +269,8 @@ impl Builder<'_> {
                     seed,
                 },
                 inputs,
-                true,
                 Value::Null,
+                || format!("pretrain {row} {shown} seed {seed}"),
             )
         });
         let mut inputs = vec![
@@ -302,10 +281,8 @@ impl Builder<'_> {
         if let Some(encoder) = encoder {
             inputs.push(input("encoder", encoder));
         }
-        let model = self.add(
-            StageKind::Finetune,
-            format!("finetune {row} {shown} {label} % seed {seed}"),
-            &FinetuneSpec {
+        let model = self.once(
+            FinetuneSpec {
                 backbone: s.backbone.clone(),
                 finetune: s.finetune.clone(),
                 slices: slice_spec(&s.slices, s.slices.train),
@@ -313,13 +290,11 @@ impl Builder<'_> {
                 seed,
             },
             inputs,
-            true,
             Value::Null,
+            || format!("finetune {row} {shown} {label} % seed {seed}"),
         );
-        self.add(
-            StageKind::Evaluate,
-            format!("evaluate {row} {shown} {label} % seed {seed}"),
-            &EvaluateSpec {
+        self.once(
+            EvaluateSpec {
                 metric: s.evaluate.metric.clone(),
             },
             vec![
@@ -328,32 +303,47 @@ impl Builder<'_> {
                 input("split", split),
                 input("model", model),
             ],
-            true,
             Value::Null,
+            || format!("evaluate {row} {shown} {label} % seed {seed}"),
         )
     }
 
-    fn add<S: Serialize>(
+    /// The key of a stage that many runs ask for: serialised and hashed the first time only.
+    fn once<S: Remembered>(
         &mut self,
-        kind: StageKind,
-        label: String,
+        spec: S,
+        inputs: Vec<Input>,
+        context: Value,
+        label: impl FnOnce() -> String,
+    ) -> Key {
+        if let Some(key) = S::known(&mut self.memo).get(&inputs, &spec) {
+            return key;
+        }
+        let keys = inputs.iter().map(|i| i.key.clone()).collect();
+        let key = self.add(&spec, inputs, context, label);
+        S::known(&mut self.memo).put(keys, spec, key.clone());
+        key
+    }
+
+    fn add<S: StageSpec>(
+        &mut self,
         spec: &S,
         inputs: Vec<Input>,
-        computes: bool,
         context: Value,
+        label: impl FnOnce() -> String,
     ) -> Key {
         // Specifications are plain structs with string keys: they always serialise.
         let spec = serde_json::to_value(spec).unwrap_or(Value::Null);
         let mut preimage = json!({
-            "kind": kind.name(),
-            "version": kind.version(),
+            "kind": S::KIND.name(),
+            "version": S::KIND.version(),
             "spec": spec,
             "inputs": inputs
                 .iter()
                 .map(|i| (i.role.clone(), Value::String(i.key.to_string())))
                 .collect::<serde_json::Map<_, _>>(),
         });
-        if computes {
+        if S::COMPUTES {
             preimage["device"] = self.device.name().into();
         }
         let key = Key::of(&preimage);
@@ -368,8 +358,8 @@ impl Builder<'_> {
                 .insert(key.clone(), self.compiled.plan.stages.len());
             self.compiled.plan.stages.push(Stage {
                 key: key.clone(),
-                kind,
-                label,
+                kind: S::KIND,
+                label: label(),
                 inputs,
                 spec,
                 preimage,

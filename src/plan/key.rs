@@ -94,16 +94,16 @@ pub fn canonical_json(value: &Value) -> String {
 fn write_canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {
-            let mut names: Vec<&String> = map.keys().collect();
-            names.sort_unstable();
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_unstable_by_key(|(name, _)| *name);
             out.push('{');
-            for (i, name) in names.into_iter().enumerate() {
+            for (i, (name, inner)) in entries.into_iter().enumerate() {
                 if i > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::String(name.clone()).to_string());
+                write_string(name, out);
                 out.push(':');
-                write_canonical(&map[name], out);
+                write_canonical(inner, out);
             }
             out.push('}');
         }
@@ -123,7 +123,24 @@ fn write_canonical(value: &Value, out: &mut String) {
             }
             _ => out.push_str(&n.to_string()),
         },
-        other => out.push_str(&other.to_string()),
+        Value::String(text) => write_string(text, out),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Null => out.push_str("null"),
+    }
+}
+
+/// A JSON string. Nearly all need no escapes.
+fn write_string(text: &str, out: &mut String) {
+    if text
+        .bytes()
+        .all(|b| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\')
+    {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&Value::String(text.to_owned()).to_string());
     }
 }
 
@@ -168,6 +185,18 @@ mod tests {
         let b = json!({"a": [1.0, 2.5], "b": 1});
         assert_eq!(Key::of(&a), Key::of(&b));
         assert_ne!(Key::of(&a), Key::of(&json!({"a": [1, 2.5], "b": 2})));
+    }
+
+    #[test]
+    fn canonical_text() {
+        let value = json!({
+            "b": [null, true, false, 1.0, -0.0, 0.1, 1e300, -3, u64::MAX],
+            "a\"": "\u{e9}\n\\",
+            "": {},
+        });
+        let expected =
+            r#"{"":{},"a\"":"é\n\\","b":[null,true,false,1,0,0.1,1e+300,-3,18446744073709551615]}"#;
+        assert_eq!(canonical_json(&value), expected);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod build;
 mod explain;
 mod graph;
 mod key;
+mod memo;
 mod spec;
 mod stage;
 

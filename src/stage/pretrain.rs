@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cluster;
 use super::files::write_json;
-use super::prepare::{labelled_slices, training_slices};
+use super::prepare::{reference_slices, training_slices};
 use crate::data::images::Images;
 use crate::engine::{Progress, StageContext, StageError};
 use crate::mask::patch::Grid;
@@ -65,7 +65,7 @@ pub(super) fn run(
     let by_reference =
         spec.amlp.uses_labels() && spec.amlp.labels.reference == Reference::Gt;
     let images = if by_reference {
-        labelled_slices(&spec.slices, cx)?
+        reference_slices(&spec.slices, cx)?
     } else {
         training_slices(&spec.slices, cx)?
     };

@@ -94,16 +94,16 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub fn create(&self) -> Result<(), StoreError> {
-        let tag = self.paths.tag();
-        if tag.exists() {
-            return Ok(());
-        }
         for folder in [
             self.paths.claims(),
             self.paths.staging(),
             self.paths.failures(),
         ] {
             disk::create_dir(&folder)?;
+        }
+        let tag = self.paths.tag();
+        if tag.exists() {
+            return Ok(());
         }
         disk::write_whole(&tag, TAG.as_bytes())
     }

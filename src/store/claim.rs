@@ -22,7 +22,8 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How long the claim of another machine outlives its last heartbeat.
 pub(crate) const EXPIRY: Duration = Duration::from_secs(10 * 60);
 
-/// How long a claim may stay without content: the holder is between creating and writing it.
+/// How long a claim may stay without content, on a file system without hard links: the holder is
+/// between creating and writing it.
 const UNWRITTEN: Duration = Duration::from_secs(5);
 
 /// The process that holds a claim.
@@ -137,24 +138,44 @@ impl Claim {
     /// Claims `path`, replacing a claim whose holder is gone.
     pub(crate) fn take(path: &Path, expiry: Duration) -> Result<Claiming, StoreError> {
         loop {
-            match File::create_new(path) {
-                Ok(mut file) => {
-                    write_holder(&mut file, path)?;
-                    return Ok(Claiming::Claimed(Self::start(path, file)));
-                }
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(StoreError::writing("create claim", path)(e)),
-            }
-            match standing(path, expiry)? {
+            let claim = match standing(path, expiry)? {
                 Standing::Held(holder) => return Ok(Claiming::Held(holder)),
-                Standing::Free => {}
-                Standing::Stale => {
-                    if let Some(claim) = Self::replace(path, expiry)? {
-                        return Ok(Claiming::Claimed(claim));
-                    }
-                }
+                Standing::Free => Self::create(path)?,
+                Standing::Stale => Self::replace(path, expiry)?,
+            };
+            if let Some(claim) = claim {
+                return Ok(Claiming::Claimed(claim));
             }
         }
+    }
+
+    /// Creates a claim where there is none; `None` where somebody else was quicker. It appears with
+    /// its content, by a hard link, where the file system has such.
+    fn create(path: &Path) -> Result<Option<Self>, StoreError> {
+        let (temporary, file) = Self::draft(path)?;
+        let linked = fs::hard_link(&temporary, path);
+        disk::remove_file(&temporary)?;
+        match linked {
+            Ok(()) => Ok(Some(Self::start(path, file))),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(None),
+            Err(_) => match File::create_new(path) {
+                Ok(mut file) => {
+                    write_holder(&mut file, path)?;
+                    Ok(Some(Self::start(path, file)))
+                }
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(None),
+                Err(e) => Err(StoreError::writing("create claim", path)(e)),
+            },
+        }
+    }
+
+    /// A claim of ours beside `path`, to be put there.
+    fn draft(path: &Path) -> Result<(PathBuf, File), StoreError> {
+        let temporary = path.with_extension(format!("{}.tmp", disk::unique()));
+        let mut file = File::create_new(&temporary)
+            .map_err(StoreError::writing("create claim", &temporary))?;
+        write_holder(&mut file, &temporary)?;
+        Ok((temporary, file))
     }
 
     /// Puts a claim of ours in the place of a stale one. Of several processes that try, the one
@@ -171,15 +192,10 @@ impl Claim {
         if !is_at(&stale, path) || !matches!(standing(path, expiry)?, Standing::Stale) {
             return Ok(None);
         }
-        let temporary = path.with_extension(format!("{}.tmp", disk::unique()));
-        let mut file =
-            File::create_new(&temporary).map_err(StoreError::writing("create", &temporary))?;
-        let placed = write_holder(&mut file, &temporary).and_then(|()| {
-            fs::rename(&temporary, path).map_err(StoreError::writing("replace claim", path))
-        });
-        if let Err(e) = placed {
+        let (temporary, file) = Self::draft(path)?;
+        if let Err(e) = fs::rename(&temporary, path) {
             let _ = fs::remove_file(&temporary);
-            return Err(e);
+            return Err(StoreError::writing("replace claim", path)(e));
         }
         Ok(Some(Self::start(path, file)))
     }
@@ -240,6 +256,12 @@ fn is_at(file: &File, path: &Path) -> bool {
         (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
         _ => false,
     }
+}
+
+/// Whether process `pid` runs on this machine.
+#[must_use]
+pub fn is_running(pid: u32) -> bool {
+    is_alive(pid, None)
 }
 
 /// Whether process `pid` of this machine runs and is the one that started at `start`.

@@ -102,3 +102,42 @@ impl StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_and_a_read_only_store_are_told_apart() {
+        let error = |kind: ErrorKind| {
+            StoreError::writing("write", Path::new("store/x"))(io::Error::from(kind))
+        };
+        assert!(matches!(
+            error(ErrorKind::StorageFull),
+            StoreError::Full { .. }
+        ));
+        assert!(matches!(
+            error(ErrorKind::ReadOnlyFilesystem),
+            StoreError::ReadOnly { .. }
+        ));
+        assert!(matches!(error(ErrorKind::Other), StoreError::Io { .. }));
+        assert_eq!(
+            error(ErrorKind::StorageFull).to_string(),
+            "no space left on the device: cannot write 'store/x'"
+        );
+    }
+
+    #[test]
+    fn a_full_device_is_met_as_such() {
+        // Linux has a device that is always full.
+        let full = Path::new("/dev/full");
+        if !full.exists() {
+            println!("skipped: there is no /dev/full");
+            return;
+        }
+        let error = std::fs::write(full, "x")
+            .map_err(StoreError::writing("write", full))
+            .unwrap_err();
+        assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    }
+}

@@ -239,7 +239,6 @@ impl Store {
         log: Vec<String>,
     ) -> Failure {
         let log_file = self.paths().log(&stage.key);
-        let now = SystemTime::now();
         Failure {
             key: stage.key.clone(),
             kind: stage.kind,
@@ -248,8 +247,8 @@ impl Store {
             message: message.into(),
             log,
             log_file: log_file.exists().then_some(log_file),
-            when: clock::rfc3339(now),
-            when_unix: clock::unix_seconds(now),
+            when: clock::rfc3339(SystemTime::now()),
+            when_unix: clock::unix_now(),
             host: host_name(),
         }
     }

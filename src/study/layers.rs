@@ -3,7 +3,7 @@
 //! root < `[[when]]` < profile < study < study's profile < variant < variant's profile < matrix <
 //! `--set`. The most specific place where a value is written is the one that counts.
 
-use crate::manifest::{Node, SETTING_KEYS, Table, Value};
+use crate::manifest::{Node, Origin, SETTING_KEYS, Table, Value};
 
 /// The settings among the entries of a scope.
 pub(super) fn settings_of(scope: &Table) -> Table {
@@ -32,8 +32,19 @@ pub(super) fn tables<'a>(scope: &'a Table, key: &str) -> Vec<(&'a Table, &'a Nod
         .collect()
 }
 
-/// One combination of the values of a matrix: dotted keys with their values.
-pub(super) type Combination = Vec<(String, Node)>;
+/// A value of a matrix axis.
+#[derive(Clone, Debug)]
+pub(super) struct AxisValue {
+    /// Dotted key of a setting.
+    pub key: String,
+    /// Where the key was written.
+    pub place: Origin,
+    /// The value.
+    pub node: Node,
+}
+
+/// One combination of the values of a matrix.
+pub(super) type Combination = Vec<AxisValue>;
 
 /// All combinations, the last axis running fastest; axes in key order. No axis gives one empty
 /// combination.
@@ -47,9 +58,13 @@ pub(super) fn combinations(matrix: Option<&Table>) -> Vec<Combination> {
         all = all
             .into_iter()
             .flat_map(|combination| {
-                values.iter().map(move |value| {
+                values.iter().map(move |node| {
                     let mut extended = combination.clone();
-                    extended.push((key.clone(), value.clone()));
+                    extended.push(AxisValue {
+                        key: key.clone(),
+                        place: entry.key.clone(),
+                        node: node.clone(),
+                    });
                     extended
                 })
             })

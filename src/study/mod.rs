@@ -2,6 +2,8 @@
 //! check that needs no disk done. Plain values; nothing here or after knows TOML.
 
 mod check;
+mod checker;
+mod claim;
 mod layers;
 mod only;
 mod project;

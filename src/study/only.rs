@@ -135,6 +135,13 @@ impl Only {
                         None => false,
                     });
             }
+            for claim in &mut study.claims {
+                claim.columns.retain(|c| study.columns.contains(c));
+                claim.labels.retain(|l| study.labels.contains(l));
+            }
+            study
+                .claims
+                .retain(|c| !c.columns.is_empty() && !c.labels.is_empty());
             study.claims.retain(|c| {
                 c.order
                     .iter()

@@ -1,5 +1,8 @@
 //! Names that a manifest may use, from the registries.
 
+use crate::data::layout::LayoutError;
+use crate::options::LayoutOptions;
+
 /// Pretext tasks.
 #[must_use]
 pub fn pretext_names() -> Vec<&'static str> {
@@ -38,4 +41,16 @@ pub fn pretext_version(name: &str) -> u32 {
         .iter()
         .find(|e| e.name == name)
         .map_or(0, |e| e.version)
+}
+
+/// Checks the options of a layout.
+///
+/// # Errors
+/// The option that does not fit, below `files`, and why.
+pub(super) fn check_layout(layout: &str, files: &LayoutOptions) -> Result<(), (String, String)> {
+    match crate::data::layout::find(layout).and_then(|l| l.check_options(files)) {
+        Ok(()) => Ok(()),
+        Err(LayoutError::Option { option, reason, .. }) => Err((option, reason)),
+        Err(other) => Err((String::new(), other.to_string())),
+    }
 }

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::check::{self, Checker};
-use super::layers::{self, Combination};
+use super::check;
+use super::checker::Checker;
+use super::claim::{ClaimAxes, claims};
+use super::layers::{self, AxisValue, Combination};
 use super::resolved::{
-    Cell, CellSettings, Column, PretextSpec, Resolved, ResolvedClaim, ResolvedData, ResolvedStudy,
-    Row,
+    Cell, CellSettings, Column, PretextSpec, Resolved, ResolvedData, ResolvedStudy, Row,
 };
 use super::toggles::amlp_options;
 use crate::manifest::{
-    Claim, DataSet, Diagnostic, Diagnostics, Loaded, Node, Origin, Settings, Sources, Table, Value,
+    DataSet, Diagnostic, Diagnostics, Loaded, Node, Origin, Settings, Sources, Table, Value,
     from_node, parse_override,
 };
 use crate::options::ClusterOptions;
@@ -110,8 +111,14 @@ impl Resolver {
             Some(table) => table,
             None if profile == DEFAULT_PROFILE => Table::default(),
             None => {
-                let hint = check::did_you_mean(&profile, declared.iter().copied())
-                    .unwrap_or_else(|| format!("profiles here: {}", declared.join(", ")));
+                let hint =
+                    check::did_you_mean(&profile, declared.iter().copied()).unwrap_or_else(|| {
+                        if declared.is_empty() {
+                            "the manifest declares no profile".to_owned()
+                        } else {
+                            format!("profiles here: {}", declared.join(", "))
+                        }
+                    });
                 return Err(vec![
                     Diagnostic::new(format!("there is no profile '{profile}'"), None).hint(hint),
                 ]);
@@ -144,9 +151,20 @@ impl Resolver {
         let studies = layers::tables(&self.root, "study");
         if studies.is_empty() {
             problems.push(
-                Diagnostic::new("the manifest has no [[study]]", None)
-                    .hint("a study is one table: columns in `data`, rows in [[study.variant]]"),
+                Diagnostic::new(
+                    "the manifest has no [[study]]",
+                    Some(&Origin {
+                        file: 0,
+                        span: 0..0,
+                    }),
+                )
+                .hint("a study is one table: columns in `data`, rows in [[study.variant]]"),
             );
+        }
+        let names: Vec<&str> = data.keys().map(String::as_str).collect();
+        let modalities = modalities(&data);
+        for (when, _) in layers::tables(&self.root, "when") {
+            check::when(when, &names, modalities.as_deref(), &mut problems);
         }
         let mut places = Places::new();
         let mut resolved = Vec::new();
@@ -238,8 +256,12 @@ impl Resolver {
                     table.origin("layout"),
                 ));
             }
+            if let Err((option, reason)) = super::registry::check_layout(&layout, &set.files) {
+                let origin = table.origin(&format!("files.{option}"));
+                return Err(Diagnostic::new(reason, origin.or(Some(&entry.key))));
+            }
             if let Some(phantom) = &set.phantom {
-                check::phantom(phantom, &layout, &table)?;
+                check::phantom(phantom, &layout, &table, &entry.key)?;
             }
             let root = self.roots.get(name).cloned().or(set.root);
             all.insert(
@@ -295,24 +317,43 @@ impl Resolver {
             Some(labels) => labels,
             None => study.labels.clone().unwrap_or_else(|| vec![100]),
         };
-        check::labels(&labels, at("labels"), &mut problems);
+        check::labels(
+            &labels,
+            self.list(table, profile, "labels"),
+            &node.origin,
+            &mut problems,
+        );
         let seeds = self
             .seeds(&study, profile)
             .map_err(|d| vec![d])?
             .unwrap_or_else(|| vec![0]);
-        check::unique(&seeds, "seed", at("seeds"), &mut problems);
+        check::unique(
+            &seeds,
+            "seed",
+            self.list(table, profile, "seeds"),
+            &node.origin,
+            &mut problems,
+        );
         let metrics = study
             .metrics
             .clone()
             .unwrap_or_else(|| vec!["DSC".to_owned(), "HD95".to_owned()]);
-        check::metrics(&metrics, table.get("metrics"), &mut problems);
+        check::metrics(&metrics, table.get("metrics"), &node.origin, &mut problems);
         let regions = study
             .regions
             .clone()
             .unwrap_or_else(|| vec!["mean".to_owned()]);
-        check::unique(&regions, "region", at("regions"), &mut problems);
+        check::unique(
+            &regions,
+            "region",
+            table.get("regions"),
+            &node.origin,
+            &mut problems,
+        );
+        check::profiles(table, &self.profiles(), false, &mut problems);
 
         let mut rows = Vec::new();
+        let mut names = BTreeSet::new();
         let variants = layers::tables(table, "variant");
         if variants.is_empty() {
             problems.push(
@@ -322,19 +363,27 @@ impl Resolver {
         }
         let matrix = profile
             .and_then(|p| p.get("matrix"))
-            .or_else(|| table.get("matrix"))
-            .and_then(Node::as_table);
-        check::matrix(matrix, &mut problems);
-        let study_axes = layers::combinations(matrix);
+            .or_else(|| table.get("matrix"));
+        if !check::matrix(matrix, &mut problems) {
+            return Err(problems);
+        }
+        let study_axes = layers::combinations(matrix.and_then(Node::as_table));
         for (variant, variant_node) in variants {
             let profile = layers::profile_of(variant, &self.profile);
             let matrix = profile
                 .and_then(|p| p.get("matrix"))
-                .or_else(|| variant.get("matrix"))
-                .and_then(Node::as_table);
-            check::matrix(matrix, &mut problems);
+                .or_else(|| variant.get("matrix"));
+            check::profiles(variant, &self.profiles(), true, &mut problems);
+            if !check::matrix(matrix, &mut problems) {
+                continue;
+            }
+            let inner_axes = layers::combinations(matrix.and_then(Node::as_table));
+            if let Some(d) = check::rows(&study_axes, &inner_axes, &variant_node.origin) {
+                problems.push(d);
+                continue;
+            }
             for outer in &study_axes {
-                for inner in layers::combinations(matrix) {
+                for inner in inner_axes.clone() {
                     let axes: Combination = outer.iter().cloned().chain(inner).collect();
                     let scope = RowScope {
                         study: table,
@@ -345,10 +394,8 @@ impl Resolver {
                     match self.row(&scope, &columns, &labels, data) {
                         Ok(row) => {
                             let place = self.place(&variant_node.origin);
-                            if places
-                                .insert((name.clone(), row.name.clone()), place)
-                                .is_some()
-                            {
+                            places.insert((name.clone(), row.name.clone()), place);
+                            if !names.insert(row.name.clone()) {
                                 problems.push(
                                     Diagnostic::new(
                                         format!("two rows are called '{}'", row.name),
@@ -381,7 +428,13 @@ impl Resolver {
         }
         // Claims name rows: with rows missing for another reason they would all be wrong.
         let claims = if problems.is_empty() {
-            self.claims(&study.claim, table, &rows, &metrics, &mut problems)
+            let axes = ClaimAxes {
+                rows: &rows,
+                metrics: &metrics,
+                columns: &columns,
+                labels: &labels,
+            };
+            claims(&study.claim, table, &axes, &mut problems)
         } else {
             Vec::new()
         };
@@ -409,6 +462,33 @@ impl Resolver {
             Some((_, node)) => from_node(node).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Where a list was written: the same order as [`Self::seeds`].
+    fn list<'s>(
+        &'s self,
+        table: &'s Table,
+        profile: Option<&'s Table>,
+        key: &str,
+    ) -> Option<&'s Node> {
+        let set = self
+            .set
+            .iter()
+            .rev()
+            .find(|(k, _)| k == key)
+            .map(|(_, n)| n);
+        set.or_else(|| profile.and_then(|p| p.get(key)))
+            .or_else(|| table.get(key))
+            .or_else(|| self.profile_table.get(key))
+            .or_else(|| self.root.get(key))
+    }
+
+    /// Profiles that the manifest declares, and the default one.
+    fn profiles(&self) -> Vec<&str> {
+        let declared = self.loaded.document.profile.keys().map(String::as_str);
+        let default = (!self.loaded.document.profile.contains_key(DEFAULT_PROFILE))
+            .then_some(DEFAULT_PROFILE);
+        declared.chain(default).collect()
     }
 
     fn seeds(
@@ -495,6 +575,9 @@ impl Resolver {
             ]);
         };
         let name = row_name(&base, scope.axes);
+        if let Some(d) = check::row_name(&name, scope.variant.origin("name")) {
+            return Err(vec![d]);
+        }
         let mut cells = Vec::new();
         for &label in labels {
             for (index, column) in columns.iter().enumerate() {
@@ -541,8 +624,9 @@ impl Resolver {
                 tree.merge(&layers::settings_of(profile));
             }
         }
-        for (key, node) in scope.axes {
-            tree.set(&key.split('.').collect::<Vec<_>>(), node.clone());
+        for axis in scope.axes {
+            let path: Vec<&str> = axis.key.split('.').collect();
+            tree.set_at(&path, &axis.place, axis.node.clone());
         }
         for (key, node) in &self.set {
             let first = key.split('.').next().unwrap_or_default();
@@ -551,65 +635,6 @@ impl Resolver {
             }
         }
         tree
-    }
-
-    fn claims(
-        &self,
-        claims: &[Claim],
-        table: &Table,
-        rows: &[Row],
-        metrics: &[String],
-        problems: &mut Failed,
-    ) -> Vec<ResolvedClaim> {
-        let nodes = layers::tables(table, "claim");
-        let mut resolved = Vec::new();
-        for (claim, (tree, node)) in claims.iter().zip(nodes) {
-            let names: Vec<&str> = rows.iter().map(|r| r.name.as_str()).collect();
-            let items = tree
-                .get("order")
-                .and_then(Node::as_array)
-                .unwrap_or_default();
-            if claim.order.len() < 2 {
-                problems.push(
-                    Diagnostic::new(
-                        "a claim orders at least two rows",
-                        tree.origin("order").or(Some(&node.origin)),
-                    )
-                    .hint("order = [\"AMLP\", \"BASE\"], from best to worst"),
-                );
-            }
-            for (i, row) in claim.order.iter().enumerate() {
-                if !names.contains(&row.as_str()) {
-                    problems.push(check::unknown(
-                        "row",
-                        row,
-                        &names,
-                        items.get(i).map(|n| &n.origin),
-                    ));
-                }
-            }
-            let metric = claim
-                .metric
-                .clone()
-                .or_else(|| metrics.first().cloned())
-                .unwrap_or_default();
-            if !metrics.contains(&metric) {
-                let known: Vec<&str> = metrics.iter().map(String::as_str).collect();
-                problems.push(check::unknown(
-                    "metric of the study",
-                    &metric,
-                    &known,
-                    tree.origin("metric"),
-                ));
-            }
-            resolved.push(ResolvedClaim {
-                text: claim.text.clone().unwrap_or_default(),
-                order: claim.order.clone(),
-                metric,
-                margin: claim.margin.unwrap_or(0.0),
-            });
-        }
-        resolved
     }
 
     fn place(&self, origin: &Origin) -> String {
@@ -631,7 +656,7 @@ struct RowScope<'a> {
     study: &'a Table,
     variant: &'a Table,
     node: &'a Node,
-    axes: &'a [(String, Node)],
+    axes: &'a [AxisValue],
 }
 
 /// Each problem once: one wrong value is met again in every cell that it reaches.
@@ -646,6 +671,19 @@ fn distinct(problems: Failed) -> Failed {
         }
     }
     kept
+}
+
+/// Modalities of all data sets; `None` where one of them names its own on disk.
+fn modalities(data: &BTreeMap<String, Data>) -> Option<Vec<&str>> {
+    let mut all = BTreeSet::new();
+    for set in data.values().map(|d| &d.resolved) {
+        if set.files.images.is_empty() {
+            all.extend(super::modalities_of(&set.layout)?.iter().copied());
+        } else {
+            all.extend(set.files.images.keys().map(String::as_str));
+        }
+    }
+    Some(all.into_iter().collect())
 }
 
 /// Whether a `[[when]]` holds for a cell.
@@ -665,10 +703,10 @@ fn matches(when: &Table, column: &Column, label: u32) -> bool {
 }
 
 /// The row's name with the values of its matrix axes: in place of `{key}`, or appended.
-fn row_name(base: &str, axes: &[(String, Node)]) -> String {
+fn row_name(base: &str, axes: &[AxisValue]) -> String {
     let mut name = base.to_owned();
     let mut rest = Vec::new();
-    for (key, node) in axes {
+    for AxisValue { key, node, .. } in axes {
         let placeholder = format!("{{{key}}}");
         if name.contains(&placeholder) {
             name = name.replace(&placeholder, &layers::shown(node));

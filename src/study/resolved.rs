@@ -161,6 +161,10 @@ pub struct ResolvedClaim {
     pub order: Vec<String>,
     /// Metric.
     pub metric: String,
-    /// Least difference.
+    /// Difference that the better row must have at least.
     pub margin: f64,
+    /// Columns that it is about.
+    pub columns: Vec<Column>,
+    /// Label ratios that it is about.
+    pub labels: Vec<u32>,
 }

@@ -282,9 +282,9 @@ mod tests {
     fn first_step_is_adamw_by_hand_without_decay_of_the_bias() {
         let (conv, x) = model();
         let before = Weights::of(&conv);
-        let mut visitor = Optimiser::new(&options());
+        let mut optimiser = Optimiser::new(&options());
         let lr = 0.01;
-        let conv = visitor.step(lr, conv.clone(), gradients(&conv, &x));
+        let conv = optimiser.step(lr, conv.clone(), gradients(&conv, &x));
         let after = Weights::of(&conv);
         // The first corrected step has size lr in the direction of the gradient's sign.
         for (name, decay) in [("weight", 1.0 - lr * 0.5), ("bias", 1.0)] {

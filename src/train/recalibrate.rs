@@ -6,49 +6,68 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::data::images::Images;
 use crate::nn::backbone::UNet;
-use crate::nn::layer::MOMENTUM;
+use crate::nn::layer::NormLayer;
 
 /// Forward passes at most.
 const PASSES: usize = 8;
 
 /// Sets the running mean and variance of every batch normalisation of the encoder to the plain
-/// average of the batch statistics over the first images, in order. No weight changes.
+/// average of the batch statistics over the first images, in order; nothing to do with another
+/// normalisation. No weight changes.
+///
+/// Layers are fed what they see in training, activations normalised by the statistics of the batch.
 pub fn recalibrate(model: &UNet, images: &dyn Images, batch: usize, device: &Device) {
-    let device = device.clone().autodiff();
+    let device = device.clone().inner();
     let [c, h, w] = images.shape();
-    let probe = model.clone().no_grad();
-    let mut means: Vec<Option<(Tensor<1>, Tensor<1>)>> = vec![None; probe.encoder_norms().count()];
+    let probe = model.valid();
+    let mut sums: Vec<(Tensor<1>, Tensor<1>)> = Vec::new();
     let all: Vec<usize> = (0..images.len()).collect();
     let mut passes = 0;
     for indices in all.chunks(batch.max(1)).take(PASSES) {
-        for norm in probe.encoder_norms() {
-            // From zero, one update leaves `MOMENTUM` times the statistic of the batch.
-            norm.running_mean
-                .set(norm.running_mean.value().zeros_like());
-            norm.running_var.set(norm.running_var.value().zeros_like());
-        }
         let mut pixels = vec![0.0; indices.len() * c * h * w];
         for (&index, image) in indices.iter().zip(pixels.chunks_exact_mut(c * h * w)) {
             images.image(index, image);
         }
         let data = TensorData::new(pixels, [indices.len(), c, h, w]);
-        let _ = probe.encode(Tensor::from_data(data, &device));
-        for (sum, norm) in means.iter_mut().zip(probe.encoder_norms()) {
-            let (mean, var) = (norm.running_mean.value(), norm.running_var.value());
-            *sum = Some(match sum.take() {
-                Some((m, v)) => (m + mean, v + var),
-                None => (mean, var),
-            });
-        }
+        let mut at = 0;
+        probe.encode_observed(Tensor::from_data(data, &device), &mut |norm, x| {
+            let NormLayer::Batch(norm) = norm else {
+                return;
+            };
+            let (mean, biased, unbiased) = statistics(x.clone());
+            // Without autodiff the layer normalises by its running statistics: those of the batch.
+            norm.running_mean.set(mean.clone());
+            norm.running_var.set(biased);
+            match sums.get_mut(at) {
+                Some(sum) => *sum = (sum.0.clone() + mean, sum.1.clone() + unbiased),
+                None => sums.push((mean, unbiased)),
+            }
+            at += 1;
+        });
         passes += 1;
     }
-    let factor = 1.0 / (MOMENTUM * f64::from(passes.max(1)));
-    for (sum, norm) in means.into_iter().zip(model.encoder_norms()) {
-        if let Some((mean, var)) = sum {
-            norm.running_mean.set(mean.mul_scalar(factor));
-            norm.running_var.set(var.mul_scalar(factor));
-        }
+    let norms = model.enc.iter().flat_map(|block| [&block.bn1, &block.bn2]);
+    let norms = norms.filter_map(|norm| match norm {
+        NormLayer::Batch(norm) => Some(norm),
+        NormLayer::Group(_) => None,
+    });
+    let passes = f64::from(passes.max(1));
+    for ((mean, var), norm) in sums.into_iter().zip(norms) {
+        norm.running_mean.set(mean.div_scalar(passes));
+        norm.running_var.set(var.div_scalar(passes));
     }
+}
+
+/// Mean, biased and unbiased variance per channel of `[n, c, h, w]`.
+fn statistics(x: Tensor<4>) -> (Tensor<1>, Tensor<1>, Tensor<1>) {
+    let [n, c, h, w] = x.dims();
+    let count = n * h * w;
+    let rows = x.permute([1, 0, 2, 3]).reshape([c, count]);
+    let mean = rows.clone().mean_dim(1);
+    let biased = (rows - mean.clone()).square().mean_dim(1).reshape([c]);
+    let correction = count as f64 / count.saturating_sub(1).max(1) as f64;
+    let unbiased = biased.clone().mul_scalar(correction);
+    (mean.reshape([c]), biased, unbiased)
 }
 
 #[cfg(test)]
@@ -92,6 +111,20 @@ mod tests {
         let found = &after.0["enc.0.bn1.running_mean"].values;
         for (f, e) in found.iter().zip(&expected) {
             assert!((f - e).abs() < 1e-5, "{found:?} {expected:?}");
+        }
+        // The same statistics as the layers themselves take in training: one batch of everything,
+        // moved fully by 200 updates of the running averages.
+        recalibrate(&net, &images, 6, &device);
+        let once = Weights::of(&net);
+        let pixels = images.images.concat();
+        let x = Tensor::<4>::from_data(TensorData::new(pixels, [6, 1, 4, 4]), &device);
+        for _ in 0..200 {
+            let _ = net.encode(x.clone());
+        }
+        for (name, array) in &Weights::of(&net).subset("enc.").0 {
+            for (f, e) in array.values.iter().zip(&once.0[name].values) {
+                assert!((f - e).abs() < 1e-4, "{name}: {f} {e}");
+            }
         }
     }
 }

@@ -152,9 +152,8 @@ pub(super) fn generate(seed: u64, case: u64, scale: f64) -> BratsCase {
     };
     let [nx, ny, nz] = grid.shape;
     let middle = grid.shape.map(|n| (n as f64 - 1.0) / 2.0);
-    let slices: Vec<[Vec<f32>; 4]>;
     let mut labels = vec![0u8; nx * ny * nz];
-    slices = labels
+    let slices: Vec<[Vec<f32>; 4]> = labels
         .par_chunks_mut(nx * ny)
         .enumerate()
         .map(|(k, labels)| {
@@ -235,5 +234,37 @@ impl Textures {
             // Lesions are less even than healthy tissue.
             (healthy + change * (1.0 + 0.35 * texture)) * (1.0 + 0.05 * texture)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_scale_is_the_grid_of_the_data_set() {
+        let grid = grid(1.0);
+        assert_eq!(grid.shape, [240, 240, 155]);
+        assert_eq!(grid.affine[0], [-1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(grid.affine[1], [0.0, -1.0, 0.0, 239.0]);
+        assert_eq!(grid.affine[2], [0.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn grades_are_in_the_proportion_of_the_data_set() {
+        assert_eq!((0..285).filter(|&case| is_low_grade(case)).count(), 75);
+        assert_eq!((0..20).filter(|&case| is_low_grade(case)).count(), 5);
+    }
+
+    #[test]
+    fn labels_are_nested_in_the_brain() {
+        for case in 0..4 {
+            let phantom = generate(1, case, 0.2);
+            for (at, &label) in phantom.labels.iter().enumerate() {
+                assert!([0, 1, 2, 4].contains(&label));
+                let inside = phantom.images[0][at] > 0.0;
+                assert!(inside || label == 0, "a lesion outside of the brain");
+            }
+        }
     }
 }

@@ -297,3 +297,50 @@ fn blur(data: &mut [f32], shape: [usize; 3]) {
         stride *= n;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    #[test]
+    fn centres_are_in_the_proportion_of_the_data_set() {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        let ids: BTreeSet<String> = (0..TOTAL).map(id).collect();
+        assert_eq!(ids.len(), 201);
+        for id in ids {
+            *counts.entry(id[..4].to_owned()).or_default() += 1;
+        }
+        let expected = CENTRES.map(|(centre, count)| (centre.to_owned(), count));
+        assert_eq!(counts, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn the_blur_keeps_the_sum_inside() {
+        let mut data = vec![0.0; 7 * 7 * 7];
+        data[3 * 49 + 3 * 7 + 3] = 8.0;
+        blur(&mut data, [7; 3]);
+        assert!((data.iter().sum::<f32>() - 8.0).abs() < 1e-5);
+        assert!((data[3 * 49 + 3 * 7 + 3] - 1.0).abs() < 1e-6);
+        assert!((data[3 * 49 + 3 * 7 + 2] - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_tumour_lies_in_the_box() {
+        for case in 0..6 {
+            let phantom = generate(1, case, 0.2);
+            let [nx, ny, _] = phantom.ct_grid.shape;
+            let [x1, x2, y1, y2, z1, z2] = phantom.bbox;
+            for at in (0..phantom.mask.len()).filter(|&at| phantom.mask[at] > 0) {
+                let voxel = [at % nx, at / nx % ny, at / (nx * ny)];
+                let ras: [f64; 3] = std::array::from_fn(|a| {
+                    phantom.ct_grid.affine[a][a] * voxel[a] as f64 + phantom.ct_grid.affine[a][3]
+                });
+                assert!((x1..=x2).contains(&-ras[0]), "{ras:?} {:?}", phantom.bbox);
+                assert!((y1..=y2).contains(&-ras[1]), "{ras:?} {:?}", phantom.bbox);
+                assert!((z1..=z2).contains(&ras[2]), "{ras:?} {:?}", phantom.bbox);
+            }
+        }
+    }
+}

@@ -113,7 +113,7 @@ mod tests {
         assert!((mean - 17.846_25).abs() < 1e-6 && (std - 28.730_093).abs() < 1e-6);
     }
 
-    fn moments_of(values: &[f32]) -> (f64, f64) {
+    fn moments_of(values: &[f64]) -> (f64, f64) {
         zscore::moments(values.iter().copied()).expect("values")
     }
 

@@ -10,9 +10,13 @@ use super::grid::Grid;
 use crate::data::volume::{Affine, LabelVolume, Volume, invert, multiply, transform};
 use crate::options::Interpolation;
 
-/// Source coordinates nearer than this to a voxel centre or face are on it: affines come from 32-bit
-/// floats, and rounding must not decide to which side a tie falls.
-const SNAP: f64 = 1e-4;
+/// Source coordinates nearer than this to a voxel centre or face are on it, so that the rounding of
+/// our own arithmetic does not decide to which side a tie falls.
+const SNAP: f64 = 1e-6;
+
+/// Axes that stray less than this from parallel, in source voxels over the whole grid, are parallel:
+/// no more than the rounding of affines that are stored as 32-bit floats.
+const PARALLEL: f64 = 1e-4;
 
 /// What lies beyond the faces of the source.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +30,7 @@ pub enum Edge<T> {
 /// Samples an image on `target`, x fastest. A volume that already lies there is handed back as is.
 ///
 /// # Errors
-/// The affine of the volume has no inverse.
+/// The volume holds no voxels or not those of its shape, or its affine has no inverse; in words.
 pub fn resample(
     volume: Volume,
     target: &Grid,
@@ -37,6 +41,7 @@ pub fn resample(
         shape: volume.shape,
         affine: volume.affine,
     };
+    check(&source, volume.data.len())?;
     let map = Map::new(&source, target)?;
     if map.is_identity(&source, target) {
         return Ok(volume.data);
@@ -56,7 +61,7 @@ pub fn resample(
 /// Samples labels on `target` by nearest neighbour, x fastest.
 ///
 /// # Errors
-/// The affine of the volume has no inverse.
+/// The volume holds no voxels or not those of its shape, or its affine has no inverse; in words.
 pub fn resample_labels(
     labels: LabelVolume,
     target: &Grid,
@@ -66,11 +71,19 @@ pub fn resample_labels(
         shape: labels.shape,
         affine: labels.affine,
     };
+    check(&source, labels.data.len())?;
     let map = Map::new(&source, target)?;
     if map.is_identity(&source, target) {
         return Ok(labels.data);
     }
     Ok(nearest(&labels.data, &source, target, &map, edge))
+}
+
+fn check(source: &Grid, voxels: usize) -> Result<(), String> {
+    if voxels == 0 || voxels != source.voxels() {
+        return Err(format!("{voxels} voxels do not fill {:?}", source.shape));
+    }
+    Ok(())
 }
 
 /// From target indices to source coordinates.
@@ -100,7 +113,7 @@ impl Map {
                 .filter(|&r| r != strongest)
                 .map(|r| m[r][t].abs() * target.shape[t] as f64)
                 .fold(0.0, f64::max);
-            if taken[strongest] || drift > SNAP {
+            if taken[strongest] || drift > PARALLEL {
                 return Ok(Self::Oblique(m));
             }
             taken[strongest] = true;
@@ -391,11 +404,11 @@ mod tests {
     fn linear_and_cubic_by_hand() {
         let source = [0.0, 1.0, 4.0, 9.0];
         let target = along_x(3, 0.5, 1.0);
-        let linear = resample(line(&source), &target, Interpolation::Linear, Edge::Clamp)
-            .expect("sampled");
+        let linear =
+            resample(line(&source), &target, Interpolation::Linear, Edge::Clamp).expect("sampled");
         assert_eq!(linear, [0.5, 2.5, 6.5]);
-        let cubic = resample(line(&source), &target, Interpolation::Cubic, Edge::Clamp)
-            .expect("sampled");
+        let cubic =
+            resample(line(&source), &target, Interpolation::Cubic, Edge::Clamp).expect("sampled");
         // In the middle (-p0 + 9 p1 + 9 p2 - p3) / 16: exact for a parabola away from the ends.
         assert_eq!(cubic, [0.3125, 2.25, 6.6875]);
     }
@@ -427,8 +440,8 @@ mod tests {
             affine,
         };
         for kernel in [Interpolation::Linear, Interpolation::Cubic] {
-            let out = resample(volume.clone(), &target, kernel, Edge::Fill(f32::NAN))
-                .expect("sampled");
+            let out =
+                resample(volume.clone(), &target, kernel, Edge::Fill(f32::NAN)).expect("sampled");
             for (i, v) in out.iter().enumerate() {
                 let at = [(i % 3) as f64, (i / 3 % 3) as f64, (i / 9) as f64];
                 let expected = value(transform(&goal, at));

@@ -1,7 +1,7 @@
 //! Which grid a case is prepared on.
 
 use super::grid::Grid;
-use crate::data::volume::{IDENTITY, invert, transform};
+use crate::data::volume::{Affine, IDENTITY, invert, transform};
 use crate::options::ResampleOptions;
 
 /// The grid of a prepared case, before the crop.
@@ -12,6 +12,18 @@ pub struct Target {
     /// The source grid that it was made from; volumes on it are continued at their faces, all others
     /// are filled. `None` where a bounding box decided.
     pub base: Option<Grid>,
+}
+
+impl Target {
+    /// How a volume on `own` is to be sampled: the affine to read it with, and whether it is continued
+    /// at its faces. A volume on the base grid gets the base's own affine, so that rounding of stored
+    /// affines is no difference.
+    pub(super) fn approach(&self, own: &Grid) -> (Affine, bool) {
+        match &self.base {
+            Some(base) if base.same_as(own) => (base.affine, true),
+            _ => (own.affine, false),
+        }
+    }
 }
 
 /// Chooses the grid of a case (`metrics-and-data.md` sections 6.2 and 8).
@@ -84,7 +96,10 @@ fn intersection(grid: &Grid, volumes: &[Grid]) -> Result<Grid, String> {
         let corners = volume.corners(0.5).map(|c| transform(&inverse, c));
         for i in 0..3 {
             let least = corners.iter().map(|c| c[i]).fold(f64::INFINITY, f64::min);
-            let most = corners.iter().map(|c| c[i]).fold(f64::NEG_INFINITY, f64::max);
+            let most = corners
+                .iter()
+                .map(|c| c[i])
+                .fold(f64::NEG_INFINITY, f64::max);
             low[i] = low[i].max((least - 1e-4).ceil());
             high[i] = high[i].min((most + 1e-4).floor());
         }
@@ -146,7 +161,9 @@ mod tests {
             intersect: true,
             ..plain
         };
-        let cut = target_grid(&[ct, pet], None, None, &cut).expect("target").grid;
+        let cut = target_grid(&[ct, pet], None, None, &cut)
+            .expect("target")
+            .grid;
         // PET covers 0.5 to 9.5 mm along x, -0.5 to 8.5 along y and z.
         assert_eq!(cut.shape, [9, 9, 9]);
         assert_eq!(transform(&cut.affine, [0.0; 3]), [-1.0, 0.0, 0.0]);

@@ -18,17 +18,17 @@ pub(super) fn nonzero_only(mask: ZscoreMask, kind: ModalityKind) -> bool {
 /// Mean and population standard deviation (divided by n), in f64 and in order, so that they do not
 /// depend on threads. `None` where there are no values.
 #[must_use]
-pub fn moments(values: impl Iterator<Item = f32> + Clone) -> Option<(f64, f64)> {
+pub fn moments<T: Into<f64>>(values: impl Iterator<Item = T> + Clone) -> Option<(f64, f64)> {
     let mut n = 0_u64;
     let mut sum = 0.0;
     for v in values.clone() {
         n += 1;
-        sum += f64::from(v);
+        sum += v.into();
     }
     if n == 0 {
         return None;
     }
     let mean = sum / n as f64;
-    let square: f64 = values.map(|v| (f64::from(v) - mean).powi(2)).sum();
+    let square: f64 = values.map(|v| (v.into() - mean).powi(2)).sum();
     Some((mean, (square / n as f64).sqrt()))
 }

@@ -34,7 +34,21 @@ impl DoubleConv {
     /// `[n, inputs, h, w]` to `[n, outputs, h, w]`.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let x = relu(self.bn1.forward(self.conv1.forward(input)));
-        relu(self.bn2.forward(self.conv2.forward(x)))
+        self.forward_observed(input, &mut |_, _| ())
+    }
+
+    /// [`DoubleConv::forward`]; `observe` sees each normalisation with its input before it runs.
+    pub fn forward_observed(
+        &self,
+        input: Tensor<4>,
+        observe: &mut dyn FnMut(&NormLayer, &Tensor<4>),
+    ) -> Tensor<4> {
+        let mut x = input;
+        for (conv, norm) in [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)] {
+            x = conv.forward(x);
+            observe(norm, &x);
+            x = relu(norm.forward(x));
+        }
+        x
     }
 }

@@ -1,7 +1,9 @@
 //! Backbones: a file each.
 
 mod double_conv;
+mod registry;
 mod unet;
 
 pub use double_conv::DoubleConv;
+pub use registry::{BackboneEntry, REGISTRY};
 pub use unet::{BackboneError, ENCODER, UNet};

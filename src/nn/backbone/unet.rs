@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::DoubleConv;
 use crate::nn::init::Initialiser;
-use crate::nn::layer::{BatchNorm2d, Conv2d, MaxPool2x2, NormLayer, UpConv2x2};
+use crate::nn::layer::{Conv2d, MaxPool2x2, NormLayer, UpConv2x2};
 use crate::options::BackboneOptions;
 
 /// Prefix of the names of the encoder's tensors: the part that is transferred.
@@ -121,13 +121,22 @@ impl UNet {
     /// Features of every level, finest first: `[n, width * 2^i, h / 2^i, w / 2^i]`.
     #[must_use]
     pub fn encode(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+        self.encode_observed(images, &mut |_, _| ())
+    }
+
+    /// [`UNet::encode`]; `observe` sees each normalisation with its input before it runs, in order.
+    pub fn encode_observed(
+        &self,
+        images: Tensor<4>,
+        observe: &mut dyn FnMut(&NormLayer, &Tensor<4>),
+    ) -> Vec<Tensor<4>> {
         let mut features = Vec::with_capacity(self.enc.len());
         let mut x = images;
         for (level, block) in self.enc.iter().enumerate() {
             if level > 0 {
                 x = MaxPool2x2.forward(x);
             }
-            x = block.forward(x);
+            x = block.forward_observed(x, observe);
             features.push(x.clone());
         }
         features
@@ -155,17 +164,6 @@ impl UNet {
     #[must_use]
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         self.decode(self.encode(images))
-    }
-
-    /// Batch normalisations of the encoder; none with another normalisation.
-    pub fn encoder_norms(&self) -> impl Iterator<Item = &BatchNorm2d> {
-        self.enc
-            .iter()
-            .flat_map(|block| [&block.bn1, &block.bn2])
-            .filter_map(|norm| match norm {
-                NormLayer::Batch(layer) => Some(layer),
-                NormLayer::Group(_) => None,
-            })
     }
 }
 

@@ -2,15 +2,15 @@
 
 use burn::module::{Flag, Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::module::{batch_norm, batch_norm_train};
 
 use super::Running;
+use super::ops::{norm_by_batch, norm_by_statistics};
 use crate::nn::init::Initialiser;
 
 /// Added to the variance.
 pub(super) const EPSILON: f64 = 1e-5;
 /// Weight of the new batch in the running statistics.
-pub const MOMENTUM: f64 = 0.1;
+const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation over `[n, h, w]` per channel (Ioffe & Szegedy 2015).
 ///
@@ -46,22 +46,30 @@ impl BatchNorm2d {
     /// `[n, c, h, w]` to the same shape.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.run(input, false)
+    }
+
+    /// [`forward`](Self::forward), then ReLU, in one pass where the device has it.
+    #[must_use]
+    pub fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
+        self.run(input, true)
+    }
+
+    fn run(&self, input: Tensor<4>, activate: bool) -> Tensor<4> {
         let device = input.device();
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
-        if !(device.is_autodiff() && self.training.is_enabled()) {
-            let mean = self.running_mean.value().to_device(&device);
-            let var = self.running_var.value().to_device(&device);
-            let (mean, var) = if device.is_autodiff() {
-                (mean.autodiff(), var.autodiff())
-            } else {
-                (mean, var)
-            };
-            return batch_norm(input, gamma, beta, mean, var, EPSILON);
+        if device.is_autodiff() && self.training.is_enabled() {
+            let [n, _, h, w] = input.dims();
+            let (output, mean, variance) = norm_by_batch(input, gamma, beta, EPSILON, activate);
+            self.update(mean.inner(), variance.inner(), n * h * w);
+            return output;
         }
-        let [n, _, h, w] = input.dims();
-        let output = batch_norm_train(input, gamma, beta, EPSILON);
-        self.update(output.mean.inner(), output.variance.inner(), n * h * w);
-        output.output
+        let mut mean = self.running_mean.value().to_device(&device);
+        let mut variance = self.running_var.value().to_device(&device);
+        if device.is_autodiff() {
+            (mean, variance) = (mean.autodiff(), variance.autodiff());
+        }
+        norm_by_statistics(input, [gamma, beta], [mean, variance], EPSILON, activate)
     }
 
     /// Moves the running statistics towards those of a batch of `count` values per channel;
@@ -73,5 +81,160 @@ impl BatchNorm2d {
         let running = self.running_var.value().mul_scalar(1.0 - MOMENTUM);
         self.running_var
             .set(running + variance.mul_scalar(MOMENTUM * unbiased));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::activation::relu;
+    use burn::tensor::module::batch_norm_train;
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::nn::layer::testing::*;
+
+    /// Output, statistics, gradients.
+    fn run(dims: [usize; 4], activate: bool, own: bool) -> Vec<Vec<f32>> {
+        let x = leaf(1, dims);
+        let (gamma, beta) = (leaf(2, [dims[1]]), leaf(3, [dims[1]]));
+        // Far from zero, where variances computed the naive way lose their digits.
+        let input = x.clone() * 0.5 + 20.0;
+        let (y, mean, variance) = if own {
+            norm_by_batch(input, gamma.clone(), beta.clone(), EPSILON, activate)
+        } else {
+            let norm = batch_norm_train(input, gamma.clone(), beta.clone(), EPSILON);
+            let output = if activate {
+                relu(norm.output)
+            } else {
+                norm.output
+            };
+            (output, norm.mean, norm.variance)
+        };
+        let mut grads = (y.clone() * constant(4, dims)).sum().backward();
+        vec![
+            numbers(y),
+            numbers(mean),
+            numbers(variance),
+            numbers(x.grad_remove(&mut grads).unwrap()),
+            numbers(gamma.grad_remove(&mut grads).unwrap()),
+            numbers(beta.grad_remove(&mut grads).unwrap()),
+        ]
+    }
+
+    const CASES: [([usize; 4], bool); 4] = [
+        ([2, 3, 5, 7], true),
+        ([4, 2, 3, 3], false),
+        ([16, 5, 24, 24], true),
+        ([3, 2, 70, 161], true),
+    ];
+
+    #[test]
+    fn agrees_with_burn() {
+        for (dims, activate) in CASES {
+            let (own, burn) = (run(dims, activate, true), run(dims, activate, false));
+            for (i, (own, burn)) in own.iter().zip(&burn).enumerate() {
+                assert_close(own, burn, 3e-4, &format!("{dims:?} value {i}"));
+            }
+        }
+    }
+
+    #[test]
+    fn has_the_same_bits_for_every_number_of_threads() {
+        for (dims, activate) in CASES {
+            let one = with_threads(1, || run(dims, activate, true));
+            for threads in [2, 3] {
+                assert_eq!(one, with_threads(threads, || run(dims, activate, true)));
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let dims = [2, 3, 4, 5];
+        let parameters = [noise(1, 120), noise(2, 3), noise(3, 3)];
+        let make = |p: &[Vec<f32>]| {
+            let device = Device::flex().autodiff();
+            let of = |v: &Vec<f32>| {
+                Tensor::<1>::from_data(TensorData::new(v.clone(), [v.len()]), &device)
+                    .require_grad()
+            };
+            let (x, gamma, beta) = (of(&p[0]), of(&p[1]), of(&p[2]));
+            let input = x.clone().reshape(dims);
+            let y = norm_by_batch(input, gamma.clone(), beta.clone(), EPSILON, false).0;
+            // A smooth function behind it, so that differences are exact enough.
+            (
+                (y.powf_scalar(2.0) * constant(4, dims)).sum(),
+                [x, gamma, beta],
+            )
+        };
+        let (loss, leaves) = make(&parameters);
+        let mut grads = loss.backward();
+        let gradients = leaves.map(|t| numbers(t.grad_remove(&mut grads).unwrap()));
+        let value = |p: &[Vec<f32>]| f64::from(numbers(make(p).0)[0]);
+        assert_gradients(&parameters, &gradients, value, 5e-3);
+    }
+
+    #[test]
+    fn running_statistics_are_those_of_pytorch() {
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm2d::init(&mut Initialiser::new(0, &device), 1);
+        let x = [1.0f32, 2.0, 3.0, 6.0];
+        let input = Tensor::<4>::from_data(TensorData::new(x.to_vec(), [1, 1, 2, 2]), &device);
+        let _ = layer.forward(input.clone());
+        // Mean 3, unbiased variance 14 / 3.
+        assert_close(&numbers(layer.running_mean.value()), &[0.3], 1e-6, "mean");
+        let expected = 0.9 + 0.1 * 14.0 / 3.0;
+        assert_close(
+            &numbers(layer.running_var.value()),
+            &[expected],
+            1e-6,
+            "variance",
+        );
+        // Evaluation uses them and leaves them alone.
+        let trained = layer.valid();
+        let y = numbers(trained.forward(input.inner()));
+        let normal = |x: f32| (x - 0.3) / (expected + 1e-5f32).sqrt();
+        assert_close(&y, &x.map(normal), 1e-6, "evaluation");
+        assert_close(&numbers(trained.running_mean.value()), &[0.3], 1e-6, "mean");
+    }
+
+    #[test]
+    fn a_clone_has_its_own_statistics() {
+        let device = Device::flex().autodiff();
+        let student = BatchNorm2d::init(&mut Initialiser::new(0, &device), 2);
+        let teacher = student.valid().train().no_grad();
+        let copy = student.clone();
+        let _ = student.forward(constant(1, [2, 2, 3, 3]) + 1.0);
+        assert_eq!(numbers(teacher.running_mean.value()), [0.0, 0.0]);
+        assert_eq!(numbers(copy.running_mean.value()), [0.0, 0.0]);
+        assert_ne!(numbers(student.running_mean.value()), [0.0, 0.0]);
+        // The teacher normalises by its batch.
+        let y = teacher.forward(constant(2, [4, 2, 5, 5]) * 3.0 + 7.0);
+        assert!(!y.is_require_grad());
+        assert!(numbers(y.mean())[0].abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_record_holds_the_last_update() {
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm2d::init(&mut Initialiser::new(0, &device), 2);
+        let _ = layer.forward(constant(1, [2, 2, 3, 3]) + 1.0);
+        let expected = numbers(layer.running_mean.value());
+        let other = BatchNorm2d::init(&mut Initialiser::new(9, &device), 2);
+        let loaded = other.load_record(layer.into_record());
+        assert_eq!(numbers(loaded.running_mean.value()), expected);
+        assert!(loaded.gamma.val().is_require_grad());
+    }
+
+    #[test]
+    fn a_frozen_layer_keeps_its_statistics_and_passes_gradients() {
+        let device = Device::flex().autodiff();
+        let layer = BatchNorm2d::init(&mut Initialiser::new(0, &device), 2).freeze();
+        let x = leaf(1, [2, 2, 3, 3]);
+        let y = layer.forward_relu(x.clone() + 1.0);
+        assert_eq!(numbers(layer.running_mean.value()), [0.0, 0.0]);
+        let mut grads = y.sum().backward();
+        let passed = numbers(x.grad_remove(&mut grads).unwrap());
+        assert!(passed.iter().any(|g| (g - 1.0).abs() < 1e-4));
     }
 }

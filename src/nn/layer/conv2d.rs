@@ -40,71 +40,59 @@ impl Conv2d {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::TensorData;
     use burn::tensor::module::conv2d;
     use burn::tensor::ops::ConvOptions;
-    use burn::tensor::{Device, TensorData};
 
     use super::*;
-    use crate::nn::layer::testing::{assert_close, noise, numbers, with_threads};
+    use crate::nn::layer::testing::*;
 
     /// Output and gradients of input, weight and bias for a loss `sum(output * pull)`.
-    fn run(
-        dims: [usize; 4],
-        outputs: usize,
-        kernel: usize,
-        bias: bool,
-        own: bool,
-    ) -> Vec<Vec<f32>> {
-        let device = Device::flex().autodiff();
+    fn run(dims: [usize; 4], outputs: usize, kernel: usize, own: bool) -> Vec<Vec<f32>> {
         let [n, inputs, h, w] = dims;
-        let make = |seed, shape: [usize; 4]| {
-            Tensor::<4>::from_data(
-                TensorData::new(noise(seed, shape.iter().product()), shape),
-                &device,
-            )
-        };
-        let x = make(1, dims).require_grad();
-        let weight = make(2, [outputs, inputs, kernel, kernel]).require_grad();
-        let b = make(3, [outputs, 1, 1, 1])
-            .reshape([outputs])
-            .detach()
-            .require_grad();
-        let bias = bias.then(|| b.clone());
+        let x = leaf(1, dims);
+        let weight = leaf(2, [outputs, inputs, kernel, kernel]);
+        let bias = leaf(3, [outputs]);
+        // Odd cases have a bias.
+        let used = (outputs % 2 == 1).then(|| bias.clone());
         let y = if own {
-            same_conv2d(x.clone(), weight.clone(), bias.clone())
+            same_conv2d(x.clone(), weight.clone(), used.clone())
         } else {
             let pad = [kernel / 2, kernel / 2];
             let options = ConvOptions::new([1, 1], pad, [1, 1], 1);
-            conv2d(x.clone(), weight.clone(), bias.clone(), options)
+            conv2d(x.clone(), weight.clone(), used.clone(), options)
         };
-        let pull = make(4, [n, outputs, h, w]);
-        let mut grads = (y.clone() * pull).sum().backward();
+        let mut grads = (y.clone() * constant(4, [n, outputs, h, w]))
+            .sum()
+            .backward();
         let mut all = vec![numbers(y)];
         all.push(numbers(x.grad_remove(&mut grads).unwrap()));
         all.push(numbers(weight.grad_remove(&mut grads).unwrap()));
-        if bias.is_some() {
-            all.push(numbers(b.grad_remove(&mut grads).unwrap()));
+        if used.is_some() {
+            all.push(numbers(bias.grad_remove(&mut grads).unwrap()));
         }
         all
     }
 
-    const CASES: [([usize; 4], usize, usize, bool); 9] = [
-        ([2, 3, 5, 7], 5, 3, true),
-        ([1, 1, 1, 1], 1, 3, false),
-        ([3, 4, 9, 9], 4, 1, true),
-        ([2, 8, 24, 24], 8, 3, false),
-        ([1, 2, 30, 50], 3, 3, true),
-        ([2, 6, 3, 3], 9, 3, false),
-        ([1, 5, 40, 161], 7, 3, false),
-        ([17, 2, 6, 6], 2, 3, true),
-        ([1, 64, 100, 20], 33, 3, false),
+    const CASES: [([usize; 4], usize, usize); 11] = [
+        ([2, 3, 5, 7], 5, 3),
+        ([1, 1, 1, 1], 1, 3),
+        ([3, 4, 9, 9], 4, 1),
+        ([2, 7, 3, 8], 3, 1),
+        ([2, 8, 24, 24], 8, 3),
+        ([1, 2, 30, 50], 3, 3),
+        ([2, 6, 3, 3], 9, 3),
+        ([16, 12, 3, 3], 8, 3),
+        ([1, 5, 40, 161], 7, 3),
+        ([17, 2, 6, 6], 2, 3),
+        ([1, 64, 100, 20], 33, 3),
     ];
 
     #[test]
     fn agrees_with_burn() {
-        for (dims, outputs, kernel, bias) in CASES {
-            let own = run(dims, outputs, kernel, bias, true);
-            let burn = run(dims, outputs, kernel, bias, false);
+        for (dims, outputs, kernel) in CASES {
+            let own = run(dims, outputs, kernel, true);
+            let burn = run(dims, outputs, kernel, false);
             assert_eq!(own.len(), burn.len());
             for (i, (own, burn)) in own.iter().zip(&burn).enumerate() {
                 assert_close(
@@ -119,12 +107,45 @@ mod tests {
 
     #[test]
     fn has_the_same_bits_for_every_number_of_threads() {
-        for (dims, outputs, kernel, bias) in CASES {
-            let one = with_threads(1, || run(dims, outputs, kernel, bias, true));
+        for (dims, outputs, kernel) in CASES {
+            let one = with_threads(1, || run(dims, outputs, kernel, true));
             for threads in [2, 3, 5] {
-                let more = with_threads(threads, || run(dims, outputs, kernel, bias, true));
+                let more = with_threads(threads, || run(dims, outputs, kernel, true));
                 assert_eq!(one, more, "{dims:?} with {threads} threads");
             }
         }
+    }
+
+    #[test]
+    fn agrees_with_finite_differences() {
+        let (dims, outputs, kernel) = ([2, 3, 5, 7], 5, 3);
+        let [n, inputs, h, w] = dims;
+        let pull = noise(4, n * outputs * h * w);
+        let parameters = [
+            noise(1, n * inputs * h * w),
+            noise(2, outputs * inputs * kernel * kernel),
+            noise(3, outputs),
+        ];
+        let device = burn::tensor::Device::flex();
+        let loss = |p: &[Vec<f32>]| {
+            let make =
+                |v: &[f32], shape| Tensor::from_data(TensorData::new(v.to_vec(), shape), &device);
+            let y = same_conv2d(
+                make(&p[0], dims),
+                make(&p[1], [outputs, inputs, kernel, kernel]),
+                Some(Tensor::from_data(
+                    TensorData::new(p[2].clone(), [outputs]),
+                    &device,
+                )),
+            );
+            let y = numbers(y);
+            y.iter()
+                .zip(&pull)
+                .map(|(y, p)| f64::from(*y) * f64::from(*p))
+                .sum()
+        };
+        let gradients = run(dims, outputs, kernel, true).split_off(1);
+        assert_eq!(gradients.len(), 3);
+        assert_gradients(&parameters, &gradients, loss, 1e-3);
     }
 }

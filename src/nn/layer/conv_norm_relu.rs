@@ -2,7 +2,6 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
 use super::{Conv2d, NormLayer};
 use crate::nn::init::Initialiser;
@@ -29,6 +28,6 @@ impl ConvNormRelu {
     /// `[n, in, h, w]` to `[n, out, h, w]`.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        relu(self.norm.forward(self.conv.forward(input)))
+        self.norm.forward_relu(self.conv.forward(input))
     }
 }

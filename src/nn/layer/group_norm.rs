@@ -49,3 +49,30 @@ impl GroupNorm2d {
         x.reshape([n, c, h, w]) * gamma + beta
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::layer::testing::*;
+
+    #[test]
+    fn every_group_of_every_image_is_normalised() {
+        let device = burn::tensor::Device::flex();
+        for (channels, groups, expected) in [(8, 8, 8), (4, 8, 4), (6, 4, 3), (1, 8, 1)] {
+            let layer = GroupNorm2d::init(&mut Initialiser::new(0, &device), channels, groups);
+            assert_eq!(layer.groups, expected);
+            let dims = [3, channels, 4, 6];
+            let y = layer.forward(constant(1, dims).inner() * 3.0 + 5.0);
+            assert_eq!(y.dims(), dims);
+            for group in numbers(y).chunks(channels / expected * 24) {
+                let n = group.len() as f32;
+                let mean = group.iter().sum::<f32>() / n;
+                let var = group.iter().map(|v| (v - mean) * (v - mean)).sum::<f32>() / n;
+                assert!(
+                    mean.abs() < 1e-5 && (var - 1.0).abs() < 1e-4,
+                    "{mean} {var}"
+                );
+            }
+        }
+    }
+}

@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
+
+use super::ops::pool_max;
 
 /// Maximum of each 2x2 tile.
 #[derive(Module, Debug, Default)]
@@ -13,6 +13,42 @@ impl MaxPool2x2 {
     /// `[n, c, h, w]` to `[n, c, h/2, w/2]`; an odd last row or column is dropped.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        max_pool2d(input, MaxPoolOptions::new([2, 2]))
+        pool_max(input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::module::max_pool2d;
+    use burn::tensor::ops::MaxPoolOptions;
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::nn::layer::testing::*;
+
+    #[test]
+    fn agrees_with_burn() {
+        for dims in [[2, 3, 8, 6], [1, 2, 7, 5], [1, 1, 2, 2], [3, 5, 40, 66]] {
+            let [n, c, h, w] = dims;
+            let run = |own: bool| {
+                // Few values, so that tiles have equal ones.
+                let data = noise(1, n * c * h * w)
+                    .iter()
+                    .map(|v| (v * 2.0).round())
+                    .collect();
+                let device = Device::flex().autodiff();
+                let x = Tensor::<4>::from_data(TensorData::new(data, dims), &device).require_grad();
+                let y = if own {
+                    MaxPool2x2.forward(x.clone())
+                } else {
+                    max_pool2d(x.clone(), MaxPoolOptions::new([2, 2]))
+                };
+                assert_eq!(y.dims(), [n, c, h / 2, w / 2]);
+                let pull = constant(2, y.dims());
+                let mut grads = (y.clone() * pull).sum().backward();
+                (numbers(y), numbers(x.grad_remove(&mut grads).unwrap()))
+            };
+            assert_eq!(run(true), run(false), "{dims:?}");
+        }
     }
 }

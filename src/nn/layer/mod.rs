@@ -13,7 +13,7 @@ mod running;
 mod testing;
 mod up_conv;
 
-pub use batch_norm::{BatchNorm2d, MOMENTUM};
+pub use batch_norm::BatchNorm2d;
 pub use burn::tensor::activation::relu;
 pub use conv_norm_relu::ConvNormRelu;
 pub use conv2d::Conv2d;

@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 
 use super::{BatchNorm2d, GroupNorm2d};
 use crate::nn::init::Initialiser;
@@ -12,6 +13,10 @@ const GROUPS: usize = 8;
 
 /// One of the normalisations of [`Norm`].
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a network has a few dozen of them, nearly all of the larger kind"
+)]
 pub enum NormLayer {
     /// Per channel over the batch.
     Batch(BatchNorm2d),
@@ -35,6 +40,15 @@ impl NormLayer {
         match self {
             Self::Batch(layer) => layer.forward(input),
             Self::Group(layer) => layer.forward(input),
+        }
+    }
+
+    /// [`forward`](Self::forward), then ReLU, in one pass where the device has it.
+    #[must_use]
+    pub fn forward_relu(&self, input: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Batch(layer) => layer.forward_relu(input),
+            Self::Group(layer) => relu(layer.forward(input)),
         }
     }
 }

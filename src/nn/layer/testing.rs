@@ -1,6 +1,6 @@
 //! What the tests of the layers share.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::random::{Purpose, Stream};
 
@@ -34,4 +34,70 @@ pub(super) fn with_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send
         .build()
         .unwrap()
         .install(f)
+}
+
+/// Least seconds of processor time of this process for one call of `f`; other programs on the
+/// machine disturb it less than the time on the wall.
+pub(super) fn cpu_seconds(f: impl Fn()) -> f64 {
+    let now = || {
+        // SAFETY: all zeros is a valid time.
+        let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a live time, which the call fills.
+        unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+        time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+    };
+    f();
+    let mut least = f64::INFINITY;
+    let mut total = 0.0;
+    let mut calls = 0;
+    while total < 0.3 && calls < 200 || calls < 3 {
+        let start = now();
+        f();
+        let time = now() - start;
+        least = least.min(time);
+        total += time;
+        calls += 1;
+    }
+    least
+}
+
+/// Standard normal numbers on the CPU device with gradients.
+pub(super) fn leaf<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    constant(seed, shape).require_grad()
+}
+
+/// Standard normal numbers on the CPU device, in the graph of gradients but without one.
+pub(super) fn constant<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    let data = TensorData::new(noise(seed, shape.iter().product()), shape);
+    Tensor::from_data(data, &Device::flex().autodiff())
+}
+
+/// Checks gradients of `f`, which takes flat parameters, against central differences.
+pub(super) fn assert_gradients(
+    parameters: &[Vec<f32>],
+    gradients: &[Vec<f32>],
+    f: impl Fn(&[Vec<f32>]) -> f64,
+    tolerance: f64,
+) {
+    const STEP: f32 = 1e-2;
+    for (k, gradient) in gradients.iter().enumerate() {
+        let scale = gradient
+            .iter()
+            .fold(1e-2f64, |m, v| m.max(f64::from(v.abs())));
+        // About twenty of each parameter.
+        for i in (0..gradient.len()).step_by(gradient.len().div_ceil(20)) {
+            let at = |value: f32| {
+                let mut moved = parameters.to_vec();
+                moved[k][i] = value;
+                f(&moved)
+            };
+            let x = parameters[k][i];
+            let slope = (at(x + STEP) - at(x - STEP)) / f64::from((x + STEP) - (x - STEP));
+            let given = f64::from(gradient[i]);
+            assert!(
+                (slope - given).abs() <= tolerance * scale,
+                "parameter {k}, number {i}: {given} instead of {slope}, scale {scale}"
+            );
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::ops::up_conv2d;
 use crate::nn::init::Initialiser;
 
 /// Transposed 2D convolution of kernel 2 and stride 2: every pixel becomes a 2x2 tile.
@@ -28,20 +29,47 @@ impl UpConv2x2 {
     /// `[n, in, h, w]` to `[n, out, 2h, 2w]`.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let [n, ci, h, w] = input.dims();
-        let [_, co, _, _] = self.weight.dims();
-        // [1, 4 out, in] x [n, in, hw] = [n, 4 out, hw].
-        let rows = self
-            .weight
-            .val()
-            .reshape([ci, co * 4])
-            .transpose()
-            .unsqueeze::<3>();
-        let tiles = rows.matmul(input.reshape([n, ci, h * w]));
-        let image = tiles
-            .reshape([n, co, 2, 2, h, w])
-            .permute([0, 1, 4, 2, 5, 3])
-            .reshape([n, co, 2 * h, 2 * w]);
-        image + self.bias.val().reshape([1, co, 1, 1])
+        up_conv2d(input, self.weight.val(), self.bias.val())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::module::conv_transpose2d;
+    use burn::tensor::ops::ConvTransposeOptions;
+
+    use super::*;
+    use crate::nn::layer::testing::*;
+
+    fn run(dims: [usize; 4], outputs: usize, own: bool) -> Vec<Vec<f32>> {
+        let [n, inputs, h, w] = dims;
+        let x = leaf(1, dims);
+        let weight = leaf(2, [inputs, outputs, 2, 2]);
+        let bias = leaf(3, [outputs]);
+        let y = if own {
+            up_conv2d(x.clone(), weight.clone(), bias.clone())
+        } else {
+            let options = ConvTransposeOptions::new([2, 2], [0, 0], [0, 0], [1, 1], 1);
+            conv_transpose2d(x.clone(), weight.clone(), Some(bias.clone()), options)
+        };
+        let pull = constant(4, [n, outputs, 2 * h, 2 * w]);
+        let mut grads = (y.clone() * pull).sum().backward();
+        vec![
+            numbers(y),
+            numbers(x.grad_remove(&mut grads).unwrap()),
+            numbers(weight.grad_remove(&mut grads).unwrap()),
+            numbers(bias.grad_remove(&mut grads).unwrap()),
+        ]
+    }
+
+    #[test]
+    fn agrees_with_burn_for_every_number_of_threads() {
+        for (dims, outputs) in [([2, 3, 5, 7], 2), ([1, 1, 1, 1], 1), ([9, 8, 12, 6], 5)] {
+            let own = with_threads(1, || run(dims, outputs, true));
+            for (own, burn) in own.iter().zip(&run(dims, outputs, false)) {
+                assert_close(own, burn, 2e-5, &format!("{dims:?}"));
+            }
+            assert_eq!(own, with_threads(3, || run(dims, outputs, true)));
+        }
     }
 }

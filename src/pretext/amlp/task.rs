@@ -18,6 +18,9 @@ use crate::options::{AmlpOptions, CclApply, CclMode, Reference};
 use crate::pretext::{Pretext, Setup};
 use crate::train::{Scalars, Task, TaskState, TrainError};
 
+/// Mean loss below which an image is blank: its labels stay and it has no category consistency.
+const BLANK_LOSS: f64 = 1e-8;
+
 /// AMLP and the rows of its ablation.
 pub struct Amlp;
 
@@ -129,6 +132,10 @@ impl<'a> AmlpTask<'a> {
                 table.judge_row(index, original, &l, seed, epoch, id)?
             };
             masked += sample.masked.len();
+            // Nothing is relative to the mean loss of a blank image.
+            if mean(&l) < BLANK_LOSS {
+                continue;
+            }
             for (k, &patch) in sample.masked.iter().enumerate() {
                 let (new, old) = (update.labels[k], update.original[k]);
                 if ccl.apply == CclApply::Changed && !update.changed[k] {
@@ -156,6 +163,10 @@ struct Judgement {
     applied: Vec<f32>,
     /// Its literal value: the mean over images.
     literal: f64,
+}
+
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64
 }
 
 /// Labels before the first epoch: the clustering or the ground truth, some flipped on purpose.

@@ -3,15 +3,20 @@
 //! Direct convolution on rows that were copied with a zero border: under every tap of the kernel
 //! the pixels of a tile lie at one fixed distance, so that no column matrix is built.
 
-use rayon::prelude::*;
-
+use super::lanes::LANES;
 use super::micro::{BLOCK, Level};
-use super::pack::{Band, pack_weight, turn_weight};
+use super::pack::{Band, Layout, pack_weight, turn_weight};
+use super::tasks;
 
 /// Bytes of packed rows that a task works on: they should stay in its second-level cache.
 const CACHE: usize = 192 * 1024;
-/// Partial sums of a weight gradient; they do not depend on the number of threads.
+/// Pixels of one channel that go into one scalar product: those of five channels should stay in
+/// the first-level cache.
+const SEGMENTS: usize = 2048;
+/// Most partial sums of a weight gradient; their number does not depend on that of threads.
 const PARTS: usize = 16;
+/// Pixels that a partial sum covers at least.
+const PART: usize = 2048;
 
 /// Shape of a convolution `[n, inputs, height, width]` to `[n, outputs, height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +44,20 @@ impl ConvShape {
         self.kernel * self.kernel
     }
 
-    /// Bands of output rows whose packed planes, `planes` of them, fit in the cache.
-    fn bands(&self, planes: usize) -> impl Iterator<Item = Band> + Clone + use<> {
+    /// Processor cycles that one pass takes, roughly.
+    fn cost(&self) -> usize {
+        self.batch * self.inputs * self.outputs * self.area() * self.taps() / (2 * LANES)
+    }
+
+    /// Distance from one packed row to the next.
+    fn stride(&self) -> usize {
+        self.width + self.kernel - 1
+    }
+
+    /// Bands of at most `most` output rows, all of nearly the same height.
+    fn bands(&self, most: usize) -> impl Iterator<Item = Band> + Clone + use<> {
         let (height, width, halo) = (self.height, self.width, self.kernel / 2);
-        let row = planes * (width + 2 * halo) * size_of::<f32>();
-        let most = (CACHE / row).saturating_sub(2 * halo).max(4);
-        let count = height.div_ceil(most).max(1);
+        let count = height.div_ceil(most.max(1)).max(1);
         let rows = height.div_ceil(count).max(1);
         (0..height).step_by(rows).map(move |start| Band {
             start,
@@ -84,6 +97,11 @@ pub(in crate::nn::layer) fn input_grad(
     forward(grad, &turned, None, &shape)
 }
 
+/// `[rows, columns]` to `[columns, rows]`.
+pub(in crate::nn::layer) fn turn(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    turn_weight(matrix, rows, columns, 1)
+}
+
 /// Gradient of the weight, `[outputs, inputs, k, k]`.
 pub(in crate::nn::layer) fn weight_grad(
     input: &[f32],
@@ -115,13 +133,21 @@ fn convolve<const TAPS: usize>(
     }
     let weight = pack_weight(weight, shape.outputs, shape.inputs, TAPS);
     let block = BLOCK * shape.inputs * TAPS;
-    output
-        .par_chunks_exact_mut(shape.outputs * area)
-        .zip(input.par_chunks_exact(shape.inputs * area))
-        .for_each_init(Vec::new, |packed, (output, input)| {
-            for band in shape.bands(shape.inputs) {
-                band.pack_input(input, packed);
+    let row = shape.inputs * shape.stride() * size_of::<f32>();
+    let rows = (CACHE / row).saturating_sub(shape.kernel - 1).max(4);
+    let image = shape.inputs * area;
+    let cost = shape.cost() / shape.batch;
+    tasks::for_each_chunk(
+        &mut output,
+        shape.outputs * area,
+        cost,
+        |packed: &mut Vec<f32>, n, output| {
+            let input = &input[n * image..][..image];
+            for band in shape.bands(rows) {
                 let plane = band.input_plane();
+                packed.clear();
+                packed.resize(shape.inputs * plane, 0.0);
+                band.pack_input(input, packed, plane);
                 let taps = offsets::<TAPS>(shape.kernel, band.stride());
                 let mut tile = [[0.0; _]; BLOCK];
                 for start in band.tiles() {
@@ -143,7 +169,8 @@ fn convolve<const TAPS: usize>(
                     }
                 }
             }
-        });
+        },
+    );
     output
 }
 
@@ -152,54 +179,90 @@ fn correlate<const SIDE: usize, const TAPS: usize>(
     grad: &[f32],
     shape: &ConvShape,
 ) -> Vec<f32> {
-    let level = Level::detect();
-    let size = shape.outputs * shape.inputs * TAPS;
     let units: Vec<(usize, Band)> = (0..shape.batch)
         .flat_map(|n| {
             shape
-                .bands(shape.inputs + shape.outputs)
+                .bands(SEGMENTS / shape.stride())
                 .map(move |band| (n, band))
         })
         .collect();
-    let per_part = units.len().div_ceil(PARTS).max(1);
-    let parts: Vec<Vec<f32>> = units
-        .par_chunks(per_part)
-        .map(|units| {
-            let mut sums = vec![0.0; size];
-            let (mut x, mut dy) = (Vec::new(), Vec::new());
-            for &(n, band) in units {
-                let images = shape.inputs * shape.area();
-                band.pack_input(&input[n * images..(n + 1) * images], &mut x);
-                let images = shape.outputs * shape.area();
-                band.pack_grad(&grad[n * images..(n + 1) * images], &mut dy);
-                let plane = band.grad_plane();
-                for (dy, sums) in dy
-                    .chunks_exact(BLOCK * plane)
-                    .zip(sums.chunks_mut(BLOCK * shape.inputs * TAPS))
-                {
-                    for (i, x) in x.chunks_exact(band.input_plane()).enumerate() {
-                        for row in 0..SIDE {
-                            let x = &x[row * band.stride()..];
-                            let dots = level.dots::<SIDE>(dy, plane, x, plane);
-                            for (sums, dots) in sums.chunks_exact_mut(shape.inputs * TAPS).zip(dots)
-                            {
-                                let to = &mut sums[i * TAPS + row * SIDE..][..SIDE];
-                                for (sum, dot) in to.iter_mut().zip(dots) {
-                                    *sum += dot;
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-            sums
-        })
-        .collect();
-    let mut parts = parts.into_iter();
+    let length: usize = units.iter().map(|(_, band)| band.length()).sum();
+    let parts = (length / PART).clamp(1, PARTS);
+    let per_part = units.len().div_ceil(parts).max(1);
+    let parts: Vec<&[(usize, Band)]> = units.chunks(per_part).collect();
+    let cost = shape.cost() / parts.len().max(1);
+    let sums = tasks::map(parts.len(), cost, |i| {
+        correlate_part::<SIDE, TAPS>(parts[i], input, grad, shape)
+    });
+    let mut parts = sums.into_iter();
+    let size = shape.outputs * shape.inputs * TAPS;
     let mut sums = parts.next().unwrap_or_else(|| vec![0.0; size]);
     for part in parts {
         for (sum, value) in sums.iter_mut().zip(part) {
             *sum += value;
+        }
+    }
+    sums
+}
+
+/// Sum over some bands of some images.
+fn correlate_part<const SIDE: usize, const TAPS: usize>(
+    units: &[(usize, Band)],
+    input: &[f32],
+    grad: &[f32],
+    shape: &ConvShape,
+) -> Vec<f32> {
+    let level = Level::detect();
+    let mut sums = vec![0.0; shape.outputs * shape.inputs * TAPS];
+    let (mut x, mut dy) = (Vec::new(), Vec::new());
+    // Bands of one shape go together, so that the sums of lanes at the end cost little.
+    for units in units.chunk_by(|(_, a), (_, b)| a.rows == b.rows) {
+        let band = units[0].1;
+        for units in units.chunks((SEGMENTS / band.grad_plane()).max(1)) {
+            let layout = Layout::new(&band, units.len());
+            x.clear();
+            x.resize(shape.inputs * layout.input_channel, 0.0);
+            dy.clear();
+            dy.resize(
+                shape.outputs.next_multiple_of(BLOCK) * layout.grad_channel,
+                0.0,
+            );
+            for (g, (n, band)) in units.iter().enumerate() {
+                let image = shape.inputs * shape.area();
+                band.pack_input(
+                    &input[n * image..][..image],
+                    &mut x[g * layout.input_slot..],
+                    layout.input_channel,
+                );
+                let image = shape.outputs * shape.area();
+                band.pack_grad(
+                    &grad[n * image..][..image],
+                    &mut dy[g * layout.grad_slot..],
+                    layout.grad_channel,
+                );
+            }
+            let row = shape.inputs * TAPS;
+            let cost = BLOCK * row * layout.grad_channel / LANES;
+            tasks::for_each_chunk(&mut sums, BLOCK * row, cost, |(), b, sums| {
+                let dy = &dy[b * BLOCK * layout.grad_channel..][..BLOCK * layout.grad_channel];
+                for (i, x) in x.chunks_exact(layout.input_channel).enumerate() {
+                    for tap in 0..SIDE {
+                        let dots = level.dots::<SIDE>(
+                            dy,
+                            layout.length,
+                            layout.segments,
+                            &x[tap * band.stride()..],
+                            layout.input_slot,
+                        );
+                        for (sums, dots) in sums.chunks_exact_mut(row).zip(dots) {
+                            let to = &mut sums[i * TAPS + tap * SIDE..][..SIDE];
+                            for (sum, dot) in to.iter_mut().zip(dots) {
+                                *sum += dot;
+                            }
+                        }
+                    }
+                }
+            });
         }
     }
     sums

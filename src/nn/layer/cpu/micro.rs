@@ -1,20 +1,18 @@
-//! The two inner loops of a convolution, compiled for several instruction sets.
-//!
-//! A vector is an array of [`LANES`] numbers that stays in one register; the compiler vectorises
-//! the fixed-size loops. Every instruction set adds in the same order, and those with fused
-//! multiply-add give the same bits.
+//! The two inner loops of a convolution, compiled for the instruction sets of the machine.
 
-/// Numbers in a vector.
-pub(super) const LANES: usize = 8;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::Avx2;
+use super::lanes::{LANES, Lanes, Portable};
+
 /// Output channels that one call computes.
 pub(super) const BLOCK: usize = 4;
+/// Vectors of pixels that one call of [`Level::tile`] computes.
+const WIDE: usize = 3;
 /// Pixels that one call of [`Level::tile`] computes.
-pub(super) const TILE: usize = 3 * LANES;
+pub(super) const TILE: usize = WIDE * LANES;
 
 /// [`BLOCK`] channels of [`TILE`] pixels.
 pub(super) type Tile = [[f32; TILE]; BLOCK];
-
-type Vector = [f32; LANES];
 
 /// Instruction set of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub(super) enum Level {
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX-512, for its 32 registers.
+    /// The same vectors with the 32 registers of AVX-512: all sums of a tile fit in them.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -33,185 +31,172 @@ impl Level {
     /// The best that this machine has.
     pub(super) fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        {
-            let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if fma && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                return Self::Avx512;
-            }
-            if fma {
-                return Self::Avx2;
-            }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            let more = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+            return if more { Self::Avx512 } else { Self::Avx2 };
         }
         Self::Portable
     }
 
     /// Sums over input channels and taps:
     /// `out[c][p] = init[c] + sum_ch sum_t weight[ch][t][c] * input[ch * plane + offsets[t] + p]`.
-    pub(super) fn tile<const TAPS: usize>(
+    pub(super) fn tile(
         self,
         input: &[f32],
         plane: usize,
-        offsets: &[usize; TAPS],
+        offsets: &[usize],
         weight: &[f32],
         init: [f32; BLOCK],
         out: &mut Tile,
     ) {
         match self {
-            Self::Portable => tile::<false, TAPS>(input, plane, offsets, weight, init, out),
+            Self::Portable => tile::<Portable>(input, plane, offsets, weight, init, out),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `detect` made this value after it found the instructions.
-            Self::Avx2 => unsafe { tile_avx2(input, plane, offsets, weight, init, out) },
+            Self::Avx2 => unsafe { avx2::tile(input, plane, offsets, weight, init, out) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Self::Avx512 => unsafe { tile_avx512(input, plane, offsets, weight, init, out) },
+            Self::Avx512 => unsafe { avx512::tile(input, plane, offsets, weight, init, out) },
         }
     }
 
-    /// Scalar products of [`BLOCK`] gradient planes with `SHIFTS` shifts of one input plane:
-    /// `sums[c][s] = sum_p grad[c * plane + p] * input[s + p]` for `p < length`, a multiple of
-    /// [`LANES`].
+    /// Scalar products of [`BLOCK`] channels of gradients with `SHIFTS` shifts of one channel of
+    /// inputs, over `segments` (one per band and image) of `length`, a multiple of [`LANES`]:
+    /// `sums[c][s] = sum_g sum_p grad[(c * segments + g) * length + p] * input[g * plane + s + p]`.
     pub(super) fn dots<const SHIFTS: usize>(
         self,
         grad: &[f32],
-        plane: usize,
-        input: &[f32],
         length: usize,
+        segments: usize,
+        input: &[f32],
+        plane: usize,
     ) -> [[f32; SHIFTS]; BLOCK] {
         match self {
-            Self::Portable => dots::<false, SHIFTS>(grad, plane, input, length),
+            Self::Portable => dots::<Portable, SHIFTS>(grad, length, segments, input, plane),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `detect` made this value after it found the instructions.
-            Self::Avx2 => unsafe { dots_avx2(grad, plane, input, length) },
+            Self::Avx2 => unsafe { avx2::dots(grad, length, segments, input, plane) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Self::Avx512 => unsafe { dots_avx512(grad, plane, input, length) },
+            Self::Avx512 => unsafe { avx512::dots(grad, length, segments, input, plane) },
         }
     }
 }
 
+/// The loops compiled for more instructions than the target guarantees.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn tile_avx2<const TAPS: usize>(
-    input: &[f32],
-    plane: usize,
-    offsets: &[usize; TAPS],
-    weight: &[f32],
-    init: [f32; BLOCK],
-    out: &mut Tile,
-) {
-    tile::<true, TAPS>(input, plane, offsets, weight, init, out);
+macro_rules! compiled {
+    ($name:ident, $features:literal) => {
+        mod $name {
+            use super::{Avx2, BLOCK, Tile};
+
+            #[target_feature(enable = $features)]
+            pub(super) fn tile(
+                input: &[f32],
+                plane: usize,
+                offsets: &[usize],
+                weight: &[f32],
+                init: [f32; BLOCK],
+                out: &mut Tile,
+            ) {
+                super::tile::<Avx2>(input, plane, offsets, weight, init, out);
+            }
+
+            #[target_feature(enable = $features)]
+            pub(super) fn dots<const SHIFTS: usize>(
+                grad: &[f32],
+                length: usize,
+                segments: usize,
+                input: &[f32],
+                plane: usize,
+            ) -> [[f32; SHIFTS]; BLOCK] {
+                super::dots::<Avx2, SHIFTS>(grad, length, segments, input, plane)
+            }
+        }
+    };
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
-fn tile_avx512<const TAPS: usize>(
-    input: &[f32],
-    plane: usize,
-    offsets: &[usize; TAPS],
-    weight: &[f32],
-    init: [f32; BLOCK],
-    out: &mut Tile,
-) {
-    tile::<true, TAPS>(input, plane, offsets, weight, init, out);
-}
-
+compiled!(avx2, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn dots_avx2<const SHIFTS: usize>(
-    grad: &[f32],
-    plane: usize,
-    input: &[f32],
-    length: usize,
-) -> [[f32; SHIFTS]; BLOCK] {
-    dots::<true, SHIFTS>(grad, plane, input, length)
-}
+compiled!(avx512, "avx2,fma,avx512f,avx512vl");
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
-fn dots_avx512<const SHIFTS: usize>(
-    grad: &[f32],
-    plane: usize,
-    input: &[f32],
-    length: usize,
-) -> [[f32; SHIFTS]; BLOCK] {
-    dots::<true, SHIFTS>(grad, plane, input, length)
-}
-
-/// `a * b + c` per lane; fused where the machine does it in one instruction.
 #[inline(always)]
-fn multiply_add<const FUSED: bool>(a: Vector, b: Vector, c: Vector) -> Vector {
-    let mut sum = [0.0; LANES];
-    for i in 0..LANES {
-        sum[i] = if FUSED {
-            a[i].mul_add(b[i], c[i])
-        } else {
-            a[i] * b[i] + c[i]
-        };
+fn tile<L: Lanes>(
+    input: &[f32],
+    plane: usize,
+    offsets: &[usize],
+    weight: &[f32],
+    init: [f32; BLOCK],
+    out: &mut Tile,
+) {
+    let mut sums = [[L::splat(0.0); WIDE]; BLOCK];
+    for c in 0..BLOCK {
+        sums[c] = [L::splat(init[c]); WIDE];
     }
-    sum
-}
-
-#[inline(always)]
-fn load(slice: &[f32]) -> Vector {
-    let mut vector = [0.0; LANES];
-    vector.copy_from_slice(&slice[..LANES]);
-    vector
-}
-
-#[inline(always)]
-fn tile<const FUSED: bool, const TAPS: usize>(
-    input: &[f32],
-    plane: usize,
-    offsets: &[usize; TAPS],
-    weight: &[f32],
-    init: [f32; BLOCK],
-    out: &mut Tile,
-) {
-    let mut sums = init.map(|v| [[v; LANES]; TILE / LANES]);
     for (input, weight) in input
         .chunks_exact(plane)
-        .zip(weight.chunks_exact(TAPS * BLOCK))
+        .zip(weight.chunks_exact(offsets.len() * BLOCK))
     {
-        for t in 0..TAPS {
-            let pixels = &input[offsets[t]..offsets[t] + TILE];
-            let pixels = [
-                load(&pixels[..LANES]),
-                load(&pixels[LANES..2 * LANES]),
-                load(&pixels[2 * LANES..]),
+        for (offset, weight) in offsets.iter().zip(weight.as_chunks::<BLOCK>().0) {
+            let (vectors, _) = input[*offset..*offset + TILE].as_chunks::<LANES>();
+            let pixels: [L; WIDE] = [
+                L::load(&vectors[0]),
+                L::load(&vectors[1]),
+                L::load(&vectors[2]),
             ];
             for c in 0..BLOCK {
-                let weight = [weight[t * BLOCK + c]; LANES];
-                for (sum, pixels) in sums[c].iter_mut().zip(pixels) {
-                    *sum = multiply_add::<FUSED>(pixels, weight, *sum);
+                let weight = L::splat(weight[c]);
+                for v in 0..WIDE {
+                    sums[c][v] = pixels[v].mul_add(weight, sums[c][v]);
                 }
             }
         }
     }
-    for c in 0..BLOCK {
-        for v in 0..TILE / LANES {
-            out[c][v * LANES..(v + 1) * LANES].copy_from_slice(&sums[c][v]);
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for (out, sum) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(sums) {
+            *out = sum.store();
         }
     }
 }
 
 #[inline(always)]
-fn dots<const FUSED: bool, const SHIFTS: usize>(
+fn dots<L: Lanes, const SHIFTS: usize>(
     grad: &[f32],
-    plane: usize,
-    input: &[f32],
     length: usize,
+    segments: usize,
+    input: &[f32],
+    plane: usize,
 ) -> [[f32; SHIFTS]; BLOCK] {
-    let mut sums = [[[0.0f32; LANES]; SHIFTS]; BLOCK];
-    let grads: [&[f32]; BLOCK] = std::array::from_fn(|c| &grad[c * plane..c * plane + length]);
-    let input = &input[..length + SHIFTS - 1];
-    for p in (0..length / LANES).map(|v| v * LANES) {
-        let pixels: [Vector; SHIFTS] = std::array::from_fn(|s| load(&input[p + s..p + s + LANES]));
-        for c in 0..BLOCK {
-            let grad = load(&grads[c][p..p + LANES]);
+    let mut sums = [[L::splat(0.0); SHIFTS]; BLOCK];
+    for g in 0..segments {
+        let row = |c: usize| {
+            let row = &grad[(c * segments + g) * length..][..length];
+            row.as_chunks::<LANES>().0
+        };
+        let shifted = |s: usize| input[g * plane + s..][..length].as_chunks::<LANES>().0;
+        let grads: [&[[f32; LANES]]; BLOCK] = [row(0), row(1), row(2), row(3)];
+        let inputs: [&[[f32; LANES]]; SHIFTS] = std::array::from_fn(shifted);
+        for v in 0..length / LANES {
+            // Not closures: they would be compiled without the vector instructions.
+            let mut pixels = [L::splat(0.0); SHIFTS];
             for s in 0..SHIFTS {
-                sums[c][s] = multiply_add::<FUSED>(grad, pixels[s], sums[c][s]);
+                pixels[s] = L::load(&inputs[s][v]);
+            }
+            for c in 0..BLOCK {
+                let grad = L::load(&grads[c][v]);
+                for s in 0..SHIFTS {
+                    sums[c][s] = grad.mul_add(pixels[s], sums[c][s]);
+                }
             }
         }
     }
-    sums.map(|row| row.map(|v| ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]))))
+    let mut totals = [[0.0; SHIFTS]; BLOCK];
+    for c in 0..BLOCK {
+        for s in 0..SHIFTS {
+            let v = sums[c][s].store();
+            totals[c][s] = ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
+        }
+    }
+    totals
 }

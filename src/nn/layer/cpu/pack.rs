@@ -1,6 +1,7 @@
 //! Copies of image rows with zeros around them, and of weights in the order of the inner loop.
 
-use super::micro::{BLOCK, LANES, TILE};
+use super::lanes::LANES;
+use super::micro::{BLOCK, TILE};
 
 /// Rows of a stack of planes, laid out so that a pixel and its neighbours under the kernel are at
 /// fixed distances: every row is `stride` long, the image's `width` pixels and then zeros.
@@ -40,39 +41,30 @@ impl Band {
         self.length().next_multiple_of(LANES)
     }
 
-    /// Packs the planes of `image` (`[planes, height, width]`) with their halo.
-    pub(super) fn pack_input(&self, image: &[f32], packed: &mut Vec<f32>) {
-        let (stride, size) = (self.stride(), self.input_plane());
-        let planes = image.len() / (self.height * self.width);
-        packed.clear();
-        packed.resize(planes * size, 0.0);
+    /// Packs the planes of `image` (`[planes, height, width]`) with their halo to `packed`, which
+    /// is zero, at distances of `channel`.
+    pub(super) fn pack_input(&self, image: &[f32], packed: &mut [f32], channel: usize) {
+        let stride = self.stride();
         for (plane, packed) in image
             .chunks_exact(self.height * self.width)
-            .zip(packed.chunks_exact_mut(size))
+            .zip(packed.chunks_mut(channel))
         {
-            for i in 0..self.rows + 2 * self.halo {
-                // Row of the image; those outside stay zero.
-                let Some(y) = (self.start + i).checked_sub(self.halo) else {
-                    continue;
-                };
-                if y < self.height {
-                    packed[i * stride + self.halo..][..self.width]
-                        .copy_from_slice(&plane[y * self.width..][..self.width]);
-                }
+            let above = self.start.saturating_sub(self.halo);
+            let below = (self.start + self.rows + self.halo).min(self.height);
+            for y in above..below {
+                packed[(y + self.halo - self.start) * stride + self.halo..][..self.width]
+                    .copy_from_slice(&plane[y * self.width..][..self.width]);
             }
         }
     }
 
-    /// Packs the planes of `grad` (`[planes, height, width]`) without halo, zero between rows,
-    /// and adds zero planes up to a multiple of [`BLOCK`].
-    pub(super) fn pack_grad(&self, grad: &[f32], packed: &mut Vec<f32>) {
-        let (stride, size) = (self.stride(), self.grad_plane());
-        let planes = (grad.len() / (self.height * self.width)).next_multiple_of(BLOCK);
-        packed.clear();
-        packed.resize(planes * size, 0.0);
+    /// Packs the planes of `grad` (`[planes, height, width]`) without halo at distances of
+    /// `channel`; the places between rows stay zero.
+    pub(super) fn pack_grad(&self, grad: &[f32], packed: &mut [f32], channel: usize) {
+        let stride = self.stride();
         for (plane, packed) in grad
             .chunks_exact(self.height * self.width)
-            .zip(packed.chunks_exact_mut(size))
+            .zip(packed.chunks_mut(channel))
         {
             for i in 0..self.rows {
                 packed[i * stride..][..self.width]
@@ -101,6 +93,11 @@ impl Band {
     pub(super) fn unpack(&self, tile: &[f32; TILE], start: usize, plane: &mut [f32]) {
         let stride = self.stride();
         let (mut y, mut x) = (start / stride, start % stride);
+        if x + TILE <= self.width {
+            let to = (self.start + y) * self.width + x;
+            plane[to..to + TILE].copy_from_slice(tile);
+            return;
+        }
         let mut done = 0;
         while done < TILE && y < self.rows {
             if x < self.width {
@@ -110,6 +107,54 @@ impl Band {
             }
             done += stride - x;
             (y, x) = (y + 1, 0);
+        }
+    }
+}
+
+/// Flat positions of a band below which images are laid end to end.
+const SMALL: usize = 128;
+
+/// How bands of several images lie side by side for scalar products over all of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// Distance from one image to the next in a channel of packed inputs.
+    pub(super) input_slot: usize,
+    /// Distance from one channel of packed inputs to the next.
+    pub(super) input_channel: usize,
+    /// Distance from one image to the next in a channel of packed gradients.
+    pub(super) grad_slot: usize,
+    /// Distance from one channel of packed gradients to the next.
+    pub(super) grad_channel: usize,
+    /// Pieces of a scalar product.
+    pub(super) segments: usize,
+    /// Length of a piece.
+    pub(super) length: usize,
+}
+
+impl Layout {
+    /// Layout of `images` bands like `band`.
+    pub(super) fn new(band: &Band, images: usize) -> Self {
+        let length = band.grad_plane();
+        if length >= SMALL {
+            return Self {
+                input_slot: band.input_plane(),
+                input_channel: images * band.input_plane(),
+                grad_slot: length,
+                grad_channel: images * length,
+                segments: images,
+                length,
+            };
+        }
+        // Gradients get the gaps of the inputs, so that a product runs through all images.
+        let slot = (band.rows + 2 * band.halo) * band.stride();
+        let length = (images * slot).next_multiple_of(LANES);
+        Self {
+            input_slot: slot,
+            input_channel: length + 2 * band.halo * (band.stride() + 1),
+            grad_slot: slot,
+            grad_channel: length,
+            segments: 1,
+            length,
         }
     }
 }

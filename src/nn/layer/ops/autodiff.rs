@@ -1,38 +1,44 @@
 //! Gradients of the operations.
 
-use burn::backend::Autodiff;
-use burn::backend::Backend;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend};
 
-use super::{Kernels, LayerOps};
+use super::kernels::NormState;
+use super::{Kernels, LayerOps, composed};
 
-/// Backward of a convolution; parents are input and weight, and bias where there is one.
+/// Backward of a convolution.
 #[derive(Debug)]
 struct Conv;
+/// Backward of a convolution with bias.
+#[derive(Debug)]
+struct ConvBias;
+/// Backward of a transposed convolution.
+#[derive(Debug)]
+struct UpConv;
+/// Backward of a batch normalisation.
+#[derive(Debug)]
+struct Norm;
+/// Backward of a pooling.
+#[derive(Debug)]
+struct Pool;
 
-/// Input and weight, then the bias where there is one.
+/// What the gradients of a convolution need.
 #[derive(Clone, Debug)]
-struct ConvState<B: Backend> {
+struct Factors<B: Backend> {
     input: FloatTensor<B>,
     weight: FloatTensor<B>,
-    bias: Option<FloatTensor<B>>,
 }
 
 impl<B: Kernels> Backward<B, 2> for Conv {
-    type State = ConvState<B>;
+    type State = Factors<B>;
 
-    fn backward(
-        self,
-        ops: Ops<Self::State, 2>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
+    fn backward(self, ops: Ops<Factors<B>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let ConvState { input, weight, .. } = ops.state;
+        let Factors { input, weight } = ops.state;
         let [input_node, weight_node] = ops.parents;
         if let Some(node) = weight_node {
             let value = B::conv_weight_grad(input.clone(), weight.clone(), grad.clone());
@@ -44,25 +50,15 @@ impl<B: Kernels> Backward<B, 2> for Conv {
     }
 }
 
-impl<B: Kernels> Backward<B, 3> for Conv {
-    type State = ConvState<B>;
+impl<B: Kernels> Backward<B, 3> for ConvBias {
+    type State = Factors<B>;
 
-    fn backward(
-        self,
-        ops: Ops<Self::State, 3>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
+    fn backward(self, ops: Ops<Factors<B>, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let ConvState {
-            input,
-            weight,
-            bias,
-        } = ops.state;
+        let Factors { input, weight } = ops.state;
         let [input_node, weight_node, bias_node] = ops.parents;
-        if let (Some(node), Some(bias)) = (bias_node, bias) {
-            let value = B::conv_bias_grad(input.clone(), bias, grad.clone());
-            grads.register::<B>(node.id, value);
+        if let Some(node) = bias_node {
+            grads.register::<B>(node.id, B::bias_grad(grad.clone()));
         }
         if let Some(node) = weight_node {
             let value = B::conv_weight_grad(input.clone(), weight.clone(), grad.clone());
@@ -74,24 +70,62 @@ impl<B: Kernels> Backward<B, 3> for Conv {
     }
 }
 
+impl<B: Kernels> Backward<B, 3> for UpConv {
+    type State = Factors<B>;
+
+    fn backward(self, ops: Ops<Factors<B>, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let Factors { input, weight } = ops.state;
+        let [input_node, weight_node, bias_node] = ops.parents;
+        if let Some(node) = bias_node {
+            grads.register::<B>(node.id, B::bias_grad(grad.clone()));
+        }
+        let needed = [input_node.is_some(), weight_node.is_some()];
+        let values = B::up_grads(input, weight, grad, needed);
+        for (node, value) in [input_node, weight_node].into_iter().zip(values) {
+            if let (Some(node), Some(value)) = (node, value) {
+                grads.register::<B>(node.id, value);
+            }
+        }
+    }
+}
+
+impl<B: Kernels> Backward<B, 3> for Norm {
+    type State = NormState<B>;
+
+    fn backward(self, ops: Ops<NormState<B>, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let values = B::norm_grads(ops.state, grad);
+        let values = [values.x_grad, values.gamma_grad, values.beta_grad];
+        for (node, value) in ops.parents.into_iter().zip(values) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, value);
+            }
+        }
+    }
+}
+
+impl<B: Kernels> Backward<B, 1> for Pool {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<FloatTensor<B>, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let [node] = ops.parents;
+        if let Some(node) = node {
+            grads.register::<B>(node.id, B::pool_grad(ops.state, grad));
+        }
+    }
+}
+
 impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
     fn same_conv2d(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         let (input, input_node) = input.into_parts();
         let (weight, weight_node) = weight.into_parts();
-        match Backward::<B, 2>::prepare::<C>(Conv, [input_node, weight_node])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(prep) => {
-                let output = B::conv(input.clone(), weight.clone(), None);
-                let state = ConvState {
-                    input,
-                    weight,
-                    bias: None,
-                };
-                prep.finish(state, output)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::conv(input, weight, None)),
+        let output = B::conv(input.clone(), weight.clone(), None);
+        let nodes = [input_node, weight_node];
+        match Conv.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(Factors { input, weight }, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 
@@ -103,20 +137,91 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         let (input, input_node) = input.into_parts();
         let (weight, weight_node) = weight.into_parts();
         let (bias, bias_node) = bias.into_parts();
-        match Backward::<B, 3>::prepare::<C>(Conv, [input_node, weight_node, bias_node])
-            .compute_bound()
-            .stateful()
-        {
+        let output = B::conv(input.clone(), weight.clone(), Some(bias));
+        let nodes = [input_node, weight_node, bias_node];
+        match ConvBias.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(Factors { input, weight }, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn up_conv2d(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let (input, input_node) = input.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let (bias, bias_node) = bias.into_parts();
+        let output = B::up(input.clone(), weight.clone(), bias);
+        let nodes = [input_node, weight_node, bias_node];
+        match UpConv.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(Factors { input, weight }, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn norm_by_batch(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (input, input_node) = input.into_parts();
+        let (gamma, gamma_node) = gamma.into_parts();
+        let (beta, beta_node) = beta.into_parts();
+        let norm = B::norm(input.clone(), gamma.clone(), beta.clone(), epsilon, relu);
+        let nodes = [input_node, gamma_node, beta_node];
+        let output = match Norm.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let output = B::conv(input.clone(), weight.clone(), Some(bias.clone()));
-                let state = ConvState {
+                let state = NormState {
                     input,
-                    weight,
-                    bias: Some(bias),
+                    gamma,
+                    beta,
+                    mean: norm.mean.clone(),
+                    variance: norm.variance.clone(),
+                    epsilon,
+                    relu,
                 };
-                prep.finish(state, output)
+                prep.finish(state, norm.output)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::conv(input, weight, Some(bias))),
+            OpsKind::UnTracked(prep) => prep.finish(norm.output),
+        };
+        (
+            output,
+            FloatTensor::<Self>::new(norm.mean),
+            FloatTensor::<Self>::new(norm.variance),
+        )
+    }
+
+    fn norm_by_statistics(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> FloatTensor<Self> {
+        // Rare in training (a frozen layer): burn's operations with burn's gradients.
+        composed::norm_by::<Self>(NormState {
+            input,
+            gamma,
+            beta,
+            mean,
+            variance,
+            epsilon,
+            relu,
+        })
+    }
+
+    fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (input, node) = input.into_parts();
+        let output = B::pool(input.clone());
+        match Pool.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(input, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 }

@@ -1,14 +1,24 @@
-//! Kernels composed of burn's own operations: for devices without kernels of their own, and what
-//! those kernels are tested against.
+//! Kernels composed of burn's own operations: for devices and number types without kernels of
+//! their own, and what those kernels are tested against.
 
+use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
+use burn::tensor::Shape;
 use burn::tensor::ops::ConvOptions;
+
+use super::kernels::NormState;
 
 /// Options of a convolution that keeps the size of the image.
 fn same_padding(weight: &impl TensorMetadata) -> ConvOptions<2> {
     let shape = weight.shape();
     ConvOptions::new([1, 1], [shape[2] / 2, shape[3] / 2], [1, 1], 1)
+}
+
+/// The four sizes of an image or a weight.
+fn sizes(tensor: &impl TensorMetadata) -> [usize; 4] {
+    let shape = tensor.shape();
+    [shape[0], shape[1], shape[2], shape[3]]
 }
 
 pub(super) fn conv<B: Backend>(
@@ -36,4 +46,136 @@ pub(super) fn conv_weight_grad<B: Backend>(
 ) -> FloatTensor<B> {
     let options = same_padding(&weight);
     B::conv2d_weight_backward(input, weight, grad, options)
+}
+
+pub(super) fn bias_grad<B: Backend>(grad: FloatTensor<B>) -> FloatTensor<B> {
+    let channels = grad.shape()[1];
+    B::float_reshape(B::float_sum_dims(grad, &[0, 2, 3]), Shape::new([channels]))
+}
+
+/// `[in, out, 2, 2]` as `[1, in, 4 out]`.
+fn up_matrix<B: Backend>(weight: FloatTensor<B>) -> FloatTensor<B> {
+    let [inputs, outputs, _, _] = sizes(&weight);
+    B::float_reshape(weight, Shape::new([1, inputs, 4 * outputs]))
+}
+
+pub(super) fn up<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    bias: FloatTensor<B>,
+) -> FloatTensor<B> {
+    let [n, inputs, h, w] = sizes(&input);
+    let outputs = weight.shape()[1];
+    // The tiles do not overlap: one matrix product and a shuffle of pixels.
+    let rows = B::float_swap_dims(up_matrix::<B>(weight), 1, 2);
+    let pixels = B::float_reshape(input, Shape::new([n, inputs, h * w]));
+    let tiles = B::float_matmul(rows, pixels);
+    let tiles = B::float_reshape(tiles, Shape::new([n, outputs, 2, 2, h, w]));
+    let image = B::float_reshape(
+        B::float_permute(tiles, &[0, 1, 4, 2, 5, 3]),
+        Shape::new([n, outputs, 2 * h, 2 * w]),
+    );
+    B::float_add(
+        image,
+        B::float_reshape(bias, Shape::new([1, outputs, 1, 1])),
+    )
+}
+
+pub(super) fn up_grads<B: Backend>(
+    input: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    grad: FloatTensor<B>,
+    [input_needed, weight_needed]: [bool; 2],
+) -> [Option<FloatTensor<B>>; 2] {
+    let [n, inputs, h, w] = sizes(&input);
+    let outputs = weight.shape()[1];
+    let grad = B::float_reshape(grad, Shape::new([n, outputs, h, 2, w, 2]));
+    let grad = B::float_reshape(
+        B::float_permute(grad, &[0, 1, 3, 5, 2, 4]),
+        Shape::new([n, 4 * outputs, h * w]),
+    );
+    let input_grad = input_needed.then(|| {
+        let pixels = B::float_matmul(up_matrix::<B>(weight), grad.clone());
+        B::float_reshape(pixels, Shape::new([n, inputs, h, w]))
+    });
+    let weight_grad = weight_needed.then(|| {
+        let pixels = B::float_reshape(input, Shape::new([n, inputs, h * w]));
+        let products = B::float_matmul(pixels, B::float_swap_dims(grad, 1, 2));
+        B::float_reshape(
+            B::float_sum_dim(products, 0),
+            Shape::new([inputs, outputs, 2, 2]),
+        )
+    });
+    [input_grad, weight_grad]
+}
+
+pub(super) fn norm<B: Backend>(
+    input: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    epsilon: f64,
+    relu: bool,
+) -> BatchNormTrain<B> {
+    let mut norm = B::batch_norm_train(input, gamma, beta, epsilon);
+    if relu {
+        norm.output = B::relu(norm.output);
+    }
+    norm
+}
+
+pub(super) fn norm_by<B: Backend>(state: NormState<B>) -> FloatTensor<B> {
+    let output = B::batch_norm(
+        state.input,
+        state.gamma,
+        state.beta,
+        state.mean,
+        state.variance,
+        state.epsilon,
+    );
+    if state.relu { B::relu(output) } else { output }
+}
+
+pub(super) fn norm_grads<B: Backend>(
+    state: NormState<B>,
+    mut grad: FloatTensor<B>,
+) -> BatchNormTrainBackward<B> {
+    if state.relu {
+        grad = B::relu_backward(norm_by::<B>(state.clone()), grad);
+    }
+    B::batch_norm_train_backward(
+        state.input,
+        state.gamma,
+        state.mean,
+        state.variance,
+        state.epsilon,
+        grad,
+    )
+}
+
+pub(super) fn pool<B: Backend>(input: FloatTensor<B>) -> FloatTensor<B> {
+    B::max_pool2d(input, [2, 2], [2, 2], [0, 0], [1, 1], false)
+}
+
+pub(super) fn pool_grad<B: Backend>(input: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+    let integers = burn::backend::get_or_init_device_settings::<B>(&input.device()).int_dtype;
+    let pooled = B::max_pool2d_with_indices(
+        input.clone(),
+        [2, 2],
+        [2, 2],
+        [0, 0],
+        [1, 1],
+        false,
+        integers,
+    );
+    B::max_pool2d_with_indices_backward(
+        input,
+        [2, 2],
+        [2, 2],
+        [0, 0],
+        [1, 1],
+        false,
+        grad,
+        pooled.indices,
+    )
+    .x_grad
 }

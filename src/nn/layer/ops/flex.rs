@@ -2,11 +2,15 @@
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::backend::tensor::FloatTensor;
+use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
 use burn::tensor::{DType, TensorData};
 
+use super::super::cpu::batch_norm::{Norm, Planes, Statistics, statistics};
 use super::super::cpu::conv::{self, ConvShape};
-use super::{Kernels, LayerOps, composed};
+use super::super::cpu::max_pool::{self, PoolShape};
+use super::super::cpu::shuffle::{ShuffleShape, shuffle, unshuffle};
+use super::kernels::NormState;
+use super::{Kernels, composed};
 
 /// The numbers of a tensor in order, or nothing where they are not `f32`.
 struct Numbers(FlexTensor);
@@ -26,85 +30,335 @@ fn tensor<const D: usize>(numbers: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(numbers, shape))
 }
 
-/// Shape of the convolution of `images` (its input or its output) with `weight`; nothing where
-/// the kernels do not cover it.
-fn conv_shape(images: &FlexTensor, weight: &FlexTensor) -> Option<ConvShape> {
-    let &[batch, _, height, width] = &images.layout().shape()[..] else {
-        return None;
-    };
-    let &[outputs, inputs, kernel, columns] = &weight.layout().shape()[..] else {
-        return None;
-    };
-    let shape = ConvShape {
+/// The sizes of an image or a weight.
+fn sizes(tensor: &FlexTensor) -> Option<[usize; 4]> {
+    tensor.layout().shape()[..].try_into().ok()
+}
+
+fn planes([batch, channels, height, width]: [usize; 4]) -> Planes {
+    Planes {
+        batch,
+        channels,
+        area: height * width,
+    }
+}
+
+/// Shape of the convolution of `input` with `weight`; nothing where the kernels do not cover it or
+/// the sizes do not fit (burn's operation then says so).
+fn conv_shape(input: &FlexTensor, weight: &FlexTensor) -> Option<ConvShape> {
+    let [batch, channels, height, width] = sizes(input)?;
+    let [outputs, inputs, kernel, columns] = sizes(weight)?;
+    let covered = channels == inputs && kernel == columns && (kernel == 1 || kernel == 3);
+    covered.then_some(ConvShape {
         batch,
         inputs,
         outputs,
         height,
         width,
         kernel,
+    })
+}
+
+/// A transposed convolution of kernel 2 and stride 2 as a convolution of kernel 1 to four times
+/// the channels, and the shuffle behind it.
+fn up_shape(input: &FlexTensor, weight: &FlexTensor) -> Option<(ConvShape, ShuffleShape)> {
+    let [batch, inputs, height, width] = sizes(input)?;
+    let [rows, outputs, 2, 2] = sizes(weight)? else {
+        return None;
     };
-    (kernel == columns && (kernel == 1 || kernel == 3)).then_some(shape)
+    if rows != inputs {
+        return None;
+    }
+    let conv = ConvShape {
+        batch,
+        inputs,
+        outputs: 4 * outputs,
+        height,
+        width,
+        kernel: 1,
+    };
+    let shuffle = ShuffleShape { height, width };
+    Some((conv, shuffle))
+}
+
+fn pool_shape([batch, channels, height, width]: [usize; 4]) -> PoolShape {
+    PoolShape {
+        planes: batch * channels,
+        height,
+        width,
+    }
+}
+
+fn conv_f32(
+    input: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<&FlexTensor>,
+) -> Option<FlexTensor> {
+    let shape = conv_shape(input, weight)?;
+    let (x, w) = (Numbers::new(input)?, Numbers::new(weight)?);
+    let bias = match bias {
+        Some(bias) => Some(Numbers::new(bias)?),
+        None => None,
+    };
+    let bias = bias.as_ref().map(Numbers::get);
+    Some(tensor(
+        conv::forward(x.get(), w.get(), bias, &shape),
+        [shape.batch, shape.outputs, shape.height, shape.width],
+    ))
+}
+
+fn conv_input_grad_f32(
+    input: &FlexTensor,
+    weight: &FlexTensor,
+    grad: &FlexTensor,
+) -> Option<FlexTensor> {
+    let shape = conv_shape(input, weight)?;
+    let (w, dy) = (Numbers::new(weight)?, Numbers::new(grad)?);
+    Some(tensor(
+        conv::input_grad(dy.get(), w.get(), &shape),
+        [shape.batch, shape.inputs, shape.height, shape.width],
+    ))
+}
+
+fn conv_weight_grad_f32(
+    input: &FlexTensor,
+    weight: &FlexTensor,
+    grad: &FlexTensor,
+) -> Option<FlexTensor> {
+    let shape = conv_shape(input, weight)?;
+    let (x, dy) = (Numbers::new(input)?, Numbers::new(grad)?);
+    Some(tensor(
+        conv::weight_grad(x.get(), dy.get(), &shape),
+        [shape.outputs, shape.inputs, shape.kernel, shape.kernel],
+    ))
+}
+
+fn bias_grad_f32(grad: &FlexTensor) -> Option<FlexTensor> {
+    let planes = planes(sizes(grad)?);
+    let dy = Numbers::new(grad)?;
+    Some(tensor(planes.channel_sums(dy.get()), [planes.channels]))
+}
+
+fn up_f32(input: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor) -> Option<FlexTensor> {
+    let (conv, shape) = up_shape(input, weight)?;
+    let (x, w, b) = (
+        Numbers::new(input)?,
+        Numbers::new(weight)?,
+        Numbers::new(bias)?,
+    );
+    let bias: Vec<f32> = b.get().iter().flat_map(|b| [*b; 4]).collect();
+    let weight = conv::turn(w.get(), conv.inputs, conv.outputs);
+    let tiles = conv::forward(x.get(), &weight, Some(&bias), &conv);
+    Some(tensor(
+        shuffle(&tiles, &shape),
+        [
+            conv.batch,
+            conv.outputs / 4,
+            2 * conv.height,
+            2 * conv.width,
+        ],
+    ))
+}
+
+fn up_grads_f32(
+    input: &FlexTensor,
+    weight: &FlexTensor,
+    grad: &FlexTensor,
+    [input_needed, weight_needed]: [bool; 2],
+) -> Option<[Option<FlexTensor>; 2]> {
+    let (conv, shape) = up_shape(input, weight)?;
+    let (x, w, dy) = (
+        Numbers::new(input)?,
+        Numbers::new(weight)?,
+        Numbers::new(grad)?,
+    );
+    let tiles = unshuffle(dy.get(), &shape);
+    // Backwards: from four times the outputs to the inputs, with the weight as it lies.
+    let back = ConvShape {
+        inputs: conv.outputs,
+        outputs: conv.inputs,
+        ..conv
+    };
+    let input_grad = input_needed.then(|| {
+        tensor(
+            conv::forward(&tiles, w.get(), None, &back),
+            [back.batch, back.outputs, back.height, back.width],
+        )
+    });
+    let weight_grad = weight_needed.then(|| {
+        tensor(
+            conv::weight_grad(&tiles, x.get(), &back),
+            [back.outputs, back.inputs / 4, 2, 2],
+        )
+    });
+    Some([input_grad, weight_grad])
+}
+
+fn norm_f32(
+    input: &FlexTensor,
+    gamma: &FlexTensor,
+    beta: &FlexTensor,
+    epsilon: f64,
+    relu: bool,
+) -> Option<BatchNormTrain<Flex>> {
+    let shape = sizes(input)?;
+    let planes = planes(shape);
+    let (x, gamma, beta) = (
+        Numbers::new(input)?,
+        Numbers::new(gamma)?,
+        Numbers::new(beta)?,
+    );
+    if gamma.get().len() != planes.channels || beta.get().len() != planes.channels {
+        return None;
+    }
+    let norm = Norm {
+        gamma: gamma.get(),
+        beta: beta.get(),
+        epsilon,
+        relu,
+    };
+    let statistics = statistics(x.get(), &planes);
+    let output = norm.forward(x.get(), &statistics, &planes);
+    Some(BatchNormTrain::new(
+        tensor(output, shape),
+        tensor(statistics.mean, [planes.channels]),
+        tensor(statistics.variance, [planes.channels]),
+    ))
+}
+
+fn norm_by_f32(state: &NormState<Flex>) -> Option<FlexTensor> {
+    let shape = sizes(&state.input)?;
+    let x = Numbers::new(&state.input)?;
+    let (gamma, beta) = (Numbers::new(&state.gamma)?, Numbers::new(&state.beta)?);
+    let norm = Norm {
+        gamma: gamma.get(),
+        beta: beta.get(),
+        epsilon: state.epsilon,
+        relu: state.relu,
+    };
+    let (planes, statistics) = (planes(shape), numbers_of(state)?);
+    let fits = |numbers: &[f32]| numbers.len() == planes.channels;
+    if ![
+        norm.gamma,
+        norm.beta,
+        &statistics.mean,
+        &statistics.variance,
+    ]
+    .into_iter()
+    .all(fits)
+    {
+        return None;
+    }
+    let output = norm.forward(x.get(), &statistics, &planes);
+    Some(tensor(output, shape))
+}
+
+/// Statistics that a normalisation uses.
+fn numbers_of(state: &NormState<Flex>) -> Option<Statistics> {
+    Some(Statistics {
+        mean: Numbers::new(&state.mean)?.get().to_vec(),
+        variance: Numbers::new(&state.variance)?.get().to_vec(),
+    })
+}
+
+fn norm_grads_f32(
+    state: &NormState<Flex>,
+    grad: &FlexTensor,
+) -> Option<BatchNormTrainBackward<Flex>> {
+    let shape = sizes(&state.input)?;
+    let planes = planes(shape);
+    let (x, dy) = (Numbers::new(&state.input)?, Numbers::new(grad)?);
+    let (gamma, beta) = (Numbers::new(&state.gamma)?, Numbers::new(&state.beta)?);
+    let norm = Norm {
+        gamma: gamma.get(),
+        beta: beta.get(),
+        epsilon: state.epsilon,
+        relu: state.relu,
+    };
+    let statistics = numbers_of(state)?;
+    let (input, gamma, beta) = norm.backward(x.get(), dy.get(), &statistics, &planes);
+    Some(BatchNormTrainBackward {
+        x_grad: tensor(input, shape),
+        gamma_grad: tensor(gamma, [planes.channels]),
+        beta_grad: tensor(beta, [planes.channels]),
+    })
+}
+
+fn pool_f32(input: &FlexTensor) -> Option<FlexTensor> {
+    let shape = sizes(input)?;
+    let x = Numbers::new(input)?;
+    let output = max_pool::forward(x.get(), &pool_shape(shape));
+    Some(tensor(
+        output,
+        [shape[0], shape[1], shape[2] / 2, shape[3] / 2],
+    ))
+}
+
+fn pool_grad_f32(input: &FlexTensor, grad: &FlexTensor) -> Option<FlexTensor> {
+    let shape = sizes(input)?;
+    let (x, dy) = (Numbers::new(input)?, Numbers::new(grad)?);
+    let output = max_pool::backward(x.get(), dy.get(), &pool_shape(shape));
+    Some(tensor(output, shape))
 }
 
 impl Kernels for Flex {
     fn conv(input: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
-        let (Some(shape), Some(x), Some(w)) = (
-            conv_shape(&input, &weight),
-            Numbers::new(&input),
-            Numbers::new(&weight),
-        ) else {
-            return composed::conv::<Self>(input, weight, bias);
-        };
-        let bias = bias.as_ref().and_then(Numbers::new);
-        let bias = bias.as_ref().map(Numbers::get);
-        let output = conv::forward(x.get(), w.get(), bias, &shape);
-        tensor(
-            output,
-            [shape.batch, shape.outputs, shape.height, shape.width],
-        )
+        conv_f32(&input, &weight, bias.as_ref())
+            .unwrap_or_else(|| composed::conv::<Self>(input, weight, bias))
     }
 
     fn conv_input_grad(input: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        let (Some(shape), Some(w), Some(dy)) = (
-            conv_shape(&input, &weight),
-            Numbers::new(&weight),
-            Numbers::new(&grad),
-        ) else {
-            return composed::conv_input_grad::<Self>(input, weight, grad);
-        };
-        let output = conv::input_grad(dy.get(), w.get(), &shape);
-        tensor(
-            output,
-            [shape.batch, shape.inputs, shape.height, shape.width],
-        )
+        conv_input_grad_f32(&input, &weight, &grad)
+            .unwrap_or_else(|| composed::conv_input_grad::<Self>(input, weight, grad))
     }
 
     fn conv_weight_grad(input: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        let (Some(shape), Some(x), Some(dy)) = (
-            conv_shape(&input, &weight),
-            Numbers::new(&input),
-            Numbers::new(&grad),
-        ) else {
-            return composed::conv_weight_grad::<Self>(input, weight, grad);
-        };
-        let output = conv::weight_grad(x.get(), dy.get(), &shape);
-        tensor(
-            output,
-            [shape.outputs, shape.inputs, shape.kernel, shape.kernel],
-        )
-    }
-}
-
-impl LayerOps for Flex {
-    fn same_conv2d(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::conv(input, weight, None)
+        conv_weight_grad_f32(&input, &weight, &grad)
+            .unwrap_or_else(|| composed::conv_weight_grad::<Self>(input, weight, grad))
     }
 
-    fn same_conv2d_bias(
-        input: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        Self::conv(input, weight, Some(bias))
+    fn bias_grad(grad: FlexTensor) -> FlexTensor {
+        bias_grad_f32(&grad).unwrap_or_else(|| composed::bias_grad::<Self>(grad))
+    }
+
+    fn up(input: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        up_f32(&input, &weight, &bias).unwrap_or_else(|| composed::up::<Self>(input, weight, bias))
+    }
+
+    fn up_grads(
+        input: FlexTensor,
+        weight: FlexTensor,
+        grad: FlexTensor,
+        needed: [bool; 2],
+    ) -> [Option<FlexTensor>; 2] {
+        up_grads_f32(&input, &weight, &grad, needed)
+            .unwrap_or_else(|| composed::up_grads::<Self>(input, weight, grad, needed))
+    }
+
+    fn norm(
+        input: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        epsilon: f64,
+        relu: bool,
+    ) -> BatchNormTrain<Self> {
+        norm_f32(&input, &gamma, &beta, epsilon, relu)
+            .unwrap_or_else(|| composed::norm::<Self>(input, gamma, beta, epsilon, relu))
+    }
+
+    fn norm_by(state: NormState<Self>) -> FlexTensor {
+        norm_by_f32(&state).unwrap_or_else(|| composed::norm_by::<Self>(state))
+    }
+
+    fn norm_grads(state: NormState<Self>, grad: FlexTensor) -> BatchNormTrainBackward<Self> {
+        norm_grads_f32(&state, &grad).unwrap_or_else(|| composed::norm_grads::<Self>(state, grad))
+    }
+
+    fn pool(input: FlexTensor) -> FlexTensor {
+        pool_f32(&input).unwrap_or_else(|| composed::pool::<Self>(input))
+    }
+
+    fn pool_grad(input: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        pool_grad_f32(&input, &grad).unwrap_or_else(|| composed::pool_grad::<Self>(input, grad))
     }
 }

@@ -1,9 +1,29 @@
 //! What a device supplies for the layers.
 
 use burn::backend::Backend;
+use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
 use burn::backend::tensor::FloatTensor;
 
 use super::composed;
+
+/// Input and parameters of a batch normalisation, and the statistics that it uses.
+#[derive(Clone, Debug)]
+pub struct NormState<B: Backend> {
+    /// `[n, c, h, w]`.
+    pub input: FloatTensor<B>,
+    /// Scale, `[c]`.
+    pub gamma: FloatTensor<B>,
+    /// Shift, `[c]`.
+    pub beta: FloatTensor<B>,
+    /// Mean, `[c]`.
+    pub mean: FloatTensor<B>,
+    /// Biased variance, `[c]`.
+    pub variance: FloatTensor<B>,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// ReLU behind it.
+    pub relu: bool,
+}
 
 /// Forward and backward of the layers on plain tensors; by default composed of burn's operations.
 pub trait Kernels: Backend {
@@ -34,12 +54,58 @@ pub trait Kernels: Backend {
         composed::conv_weight_grad::<Self>(input, weight, grad)
     }
 
-    /// Gradient of the bias of [`conv`](Self::conv).
-    fn conv_bias_grad(
+    /// Gradient of a bias: sum of `[n, c, h, w]` to `[c]`.
+    fn bias_grad(grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::bias_grad::<Self>(grad)
+    }
+
+    /// Transposed convolution of kernel 2 and stride 2.
+    fn up(
         input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        Self::conv2d_bias_backward(input, bias, grad)
+        composed::up::<Self>(input, weight, bias)
+    }
+
+    /// Gradients of input and weight of [`up`](Self::up), each where `needed`.
+    fn up_grads(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        needed: [bool; 2],
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        composed::up_grads::<Self>(input, weight, grad, needed)
+    }
+
+    /// Batch normalisation by the statistics of the batch, then ReLU where `relu`.
+    fn norm(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> BatchNormTrain<Self> {
+        composed::norm::<Self>(input, gamma, beta, epsilon, relu)
+    }
+
+    /// Batch normalisation by given statistics, then ReLU where asked for.
+    fn norm_by(state: NormState<Self>) -> FloatTensor<Self> {
+        composed::norm_by::<Self>(state)
+    }
+
+    /// Gradients of [`norm`](Self::norm).
+    fn norm_grads(state: NormState<Self>, grad: FloatTensor<Self>) -> BatchNormTrainBackward<Self> {
+        composed::norm_grads::<Self>(state, grad)
+    }
+
+    /// Maximum of each 2x2 tile.
+    fn pool(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::pool::<Self>(input)
+    }
+
+    /// Gradient of the input of [`pool`](Self::pool).
+    fn pool_grad(input: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::pool_grad::<Self>(input, grad)
     }
 }

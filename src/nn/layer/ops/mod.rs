@@ -6,12 +6,9 @@
 
 mod autodiff;
 mod composed;
-#[cfg(feature = "cuda")]
-mod cube;
 mod flex;
 mod kernels;
-#[cfg(feature = "libtorch")]
-mod libtorch;
+mod plain;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
@@ -37,6 +34,39 @@ pub trait LayerOps: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
+
+    /// Transposed convolution of kernel 2 and stride 2: `[n, in, h, w]` with weight
+    /// `[in, out, 2, 2]` and bias `[out]` to `[n, out, 2h, 2w]`.
+    fn up_conv2d(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// Batch normalisation by the statistics of the batch, then ReLU where `relu`. Returns the
+    /// output, and mean and biased variance of each channel, which carry no gradient.
+    fn norm_by_batch(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Batch normalisation by given statistics (mean and biased variance), then ReLU where
+    /// `relu`.
+    fn norm_by_statistics(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+        relu: bool,
+    ) -> FloatTensor<Self>;
+
+    /// Maximum of each 2x2 tile.
+    fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// [`LayerOps::same_conv2d`] on tensors.
@@ -50,4 +80,59 @@ pub(super) fn same_conv2d(
         None => Dispatch::same_conv2d(input, weight),
         Some(bias) => Dispatch::same_conv2d_bias(input, weight, bias.into_dispatch()),
     })
+}
+
+/// [`LayerOps::up_conv2d`] on tensors.
+pub(super) fn up_conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::up_conv2d(
+        input.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ))
+}
+
+/// [`LayerOps::norm_by_batch`] on tensors: output, mean, biased variance.
+pub(super) fn norm_by_batch(
+    input: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    relu: bool,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (output, mean, variance) = Dispatch::norm_by_batch(
+        input.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        epsilon,
+        relu,
+    );
+    (
+        Tensor::from_dispatch(output),
+        Tensor::from_dispatch(mean),
+        Tensor::from_dispatch(variance),
+    )
+}
+
+/// [`LayerOps::norm_by_statistics`] on tensors.
+pub(super) fn norm_by_statistics(
+    input: Tensor<4>,
+    [gamma, beta]: [Tensor<1>; 2],
+    [mean, variance]: [Tensor<1>; 2],
+    epsilon: f64,
+    relu: bool,
+) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::norm_by_statistics(
+        input.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        mean.into_dispatch(),
+        variance.into_dispatch(),
+        epsilon,
+        relu,
+    ))
+}
+
+/// [`LayerOps::pool_max`] on tensors.
+pub(super) fn pool_max(input: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::pool_max(input.into_dispatch()))
 }

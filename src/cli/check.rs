@@ -1,0 +1,111 @@
+//! `check`: data on disk, and the published numbers.
+
+use serde_json::json;
+
+use super::args::{CheckArgs, CheckDataArgs, CheckPaperArgs, CheckWhat, Format};
+use super::exit::{CliError, ExitStatus};
+use super::session;
+use crate::data::{check as data_check, layout};
+use crate::manifest;
+use crate::report::{Ledger, lint};
+use crate::study::{self, Request, project_root};
+
+pub(super) fn check(args: &CheckArgs) -> Result<ExitStatus, CliError> {
+    match &args.what {
+        CheckWhat::Data(a) => data(a),
+        CheckWhat::Paper(a) => paper(a),
+    }
+}
+
+fn data(args: &CheckDataArgs) -> Result<ExitStatus, CliError> {
+    let request = Request {
+        profile: args.manifest.profile.clone(),
+        set: args.manifest.set.clone(),
+        roots: args.manifest.roots()?,
+    };
+    let resolved = study::resolve(manifest::load(&args.file)?, &request)?.resolved;
+    let root = project_root(&args.file);
+    let mut all = Vec::new();
+    let mut broken = false;
+    for (name, set) in &resolved.data {
+        if set.phantom.is_some() {
+            continue;
+        }
+        let folder = session::data_root(name, set.root.as_deref(), &root);
+        let report = layout::find(&set.layout)
+            .and_then(|l| data_check::check_data(l, &folder, &set.files, &|_| {}));
+        match report {
+            Ok(report) => {
+                broken |= report.errors() > 0;
+                if args.format == Format::Text {
+                    print_report(name, &report);
+                }
+                all.push(json!({ "data": name, "report": report }));
+            }
+            Err(error) => {
+                broken = true;
+                if args.format == Format::Text {
+                    println!("{name}: {error}");
+                }
+                all.push(json!({ "data": name, "error": error.to_string() }));
+            }
+        }
+    }
+    if args.format == Format::Json {
+        println!("{}", json!({ "data": all }));
+    } else if all.is_empty() {
+        println!("every data set of this profile is made of phantoms: nothing to check");
+    }
+    Ok(if broken {
+        ExitStatus::Data
+    } else {
+        ExitStatus::Done
+    })
+}
+
+fn print_report(name: &str, report: &data_check::CheckReport) {
+    println!("{name}: {} complete cases in {}", report.cases, report.root);
+    let strata: Vec<String> = report
+        .strata
+        .iter()
+        .filter(|(s, _)| !s.is_empty())
+        .map(|(s, n)| format!("{s} {n}"))
+        .collect();
+    if !strata.is_empty() {
+        println!("  strata: {}", strata.join(", "));
+    }
+    let values: Vec<String> = report
+        .label_values
+        .iter()
+        .map(|(v, n)| format!("{v} in {n}"))
+        .collect();
+    if !values.is_empty() {
+        println!("  label values: {} cases", values.join(", "));
+    }
+    if !report.without_lesion.is_empty() {
+        println!("  without lesion: {}", report.without_lesion.join(", "));
+    }
+    for problem in &report.problems {
+        println!("  {problem}");
+    }
+    println!(
+        "  {} errors, {} warnings",
+        report.errors(),
+        report.warnings()
+    );
+}
+
+fn paper(args: &CheckPaperArgs) -> Result<ExitStatus, CliError> {
+    let ledger = match &args.ledger {
+        Some(path) => Ledger::open(path).map_err(CliError::usage)?,
+        None => Ledger::embedded().map_err(CliError::internal)?,
+    };
+    let report = lint::lint(&ledger);
+    if args.format == Format::Json {
+        let text = serde_json::to_string(&report).map_err(CliError::internal)?;
+        println!("{text}");
+    } else {
+        print!("{}", report.text());
+    }
+    Ok(ExitStatus::Done)
+}

@@ -1,0 +1,82 @@
+//! The operations on devices without gradients: what their kernels give.
+
+use burn::backend::tensor::FloatTensor;
+
+use super::kernels::NormState;
+use super::{Kernels, LayerOps};
+
+macro_rules! plain {
+    ($backend:ty) => {
+        impl LayerOps for $backend {
+            fn same_conv2d(
+                input: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                Self::conv(input, weight, None)
+            }
+
+            fn same_conv2d_bias(
+                input: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                bias: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                Self::conv(input, weight, Some(bias))
+            }
+
+            fn up_conv2d(
+                input: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                bias: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                Self::up(input, weight, bias)
+            }
+
+            fn norm_by_batch(
+                input: FloatTensor<Self>,
+                gamma: FloatTensor<Self>,
+                beta: FloatTensor<Self>,
+                epsilon: f64,
+                relu: bool,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let norm = Self::norm(input, gamma, beta, epsilon, relu);
+                (norm.output, norm.mean, norm.variance)
+            }
+
+            fn norm_by_statistics(
+                input: FloatTensor<Self>,
+                gamma: FloatTensor<Self>,
+                beta: FloatTensor<Self>,
+                mean: FloatTensor<Self>,
+                variance: FloatTensor<Self>,
+                epsilon: f64,
+                relu: bool,
+            ) -> FloatTensor<Self> {
+                Self::norm_by(NormState {
+                    input,
+                    gamma,
+                    beta,
+                    mean,
+                    variance,
+                    epsilon,
+                    relu,
+                })
+            }
+
+            fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self> {
+                Self::pool(input)
+            }
+        }
+    };
+}
+
+plain!(burn::backend::Flex);
+
+#[cfg(feature = "cuda")]
+impl Kernels for burn::backend::Cube {}
+#[cfg(feature = "cuda")]
+plain!(burn::backend::Cube);
+
+#[cfg(feature = "libtorch")]
+impl Kernels for burn::backend::LibTorch {}
+#[cfg(feature = "libtorch")]
+plain!(burn::backend::LibTorch);

@@ -1,0 +1,102 @@
+//! `finetune`: the segmentation network on the labelled training slices.
+
+use serde::{Deserialize, Serialize};
+
+use super::files::write_json;
+use super::index::Indexed;
+use super::prepare::{fold_slices, labelled_slices};
+use super::pretrain::{CURVE, ENCODER, EVERY, ended, observer};
+use super::split;
+use crate::data::case::Region;
+use crate::data::images::Images;
+use crate::data::split::Fold;
+use crate::engine::{StageContext, StageError};
+use crate::nn::device::{self, DeviceChoice};
+use crate::nn::weights::Weights;
+use crate::options::{BackboneOptions, PrepareOptions, ValidationSelect};
+use crate::plan::FinetuneSpec;
+use crate::train::{Checkpoints, FinetuneJob, finetune};
+
+/// All weights of the network.
+pub(super) const WEIGHTS: &str = "model.safetensors";
+/// What is needed to use them.
+pub(super) const CARD: &str = "model.json";
+
+/// What a fine-tuned network is and how its input was prepared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Card {
+    /// Network.
+    pub backbone: BackboneOptions,
+    /// Shape `[channels, height, width]` of its input.
+    pub shape: [usize; 3],
+    /// Channels, in order.
+    pub modalities: Vec<String>,
+    /// Physics of the channels.
+    pub kinds: Vec<crate::data::case::ModalityKind>,
+    /// Regions, in the order of its outputs.
+    pub regions: Vec<Region>,
+    /// Preparation of its input.
+    pub prepare: PrepareOptions,
+    /// Training cases whose labels it saw.
+    pub labelled: Vec<String>,
+}
+
+pub(super) fn run(
+    spec: &FinetuneSpec,
+    choice: DeviceChoice,
+    cx: &mut StageContext<'_>,
+) -> Result<(), StageError> {
+    let indexed = Indexed::read(cx)?;
+    let split = split::read(cx)?;
+    let labelled: Vec<String> = split
+        .labelled(f64::from(spec.label))
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    let images = labelled_slices(&spec.slices, &indexed, &labelled, cx)?;
+    if images.is_empty() {
+        return Err(StageError::data(format!(
+            "the {} labelled cases have no slice to train on ({})",
+            labelled.len(),
+            labelled.join(", ")
+        )));
+    }
+    let validation = match spec.finetune.select {
+        ValidationSelect::Last => None,
+        ValidationSelect::Best => Some(fold_slices(Fold::Val, &indexed, &split, cx)?),
+    };
+    let encoder = match cx.input("encoder") {
+        Ok(folder) => Some(Weights::load(&folder.join(ENCODER))?),
+        Err(_) => None,
+    };
+    let device = device::open(choice)?;
+    cx.set_device(choice.resolve().to_string());
+    let job = FinetuneJob {
+        images: &images,
+        validation: validation.as_ref().map(|v| v as &dyn Images),
+        encoder: encoder.as_ref(),
+        backbone: &spec.backbone,
+        options: &spec.finetune,
+        seed: spec.seed,
+        device: &device,
+        checkpoints: Some(Checkpoints {
+            folder: cx.work(),
+            every: EVERY,
+        }),
+    };
+    let output = finetune(&job, &mut observer(cx)).map_err(ended)?;
+    output.weights.save(&cx.output().join(WEIGHTS))?;
+    write_json(&cx.output().join(CURVE), &output.curve)?;
+    let prepared = super::prepare::Summary::read(cx)?;
+    let card = Card {
+        backbone: spec.backbone.clone(),
+        shape: images.shape(),
+        modalities: prepared.modalities,
+        kinds: prepared.kinds,
+        regions: indexed.index.regions,
+        prepare: prepared.options,
+        labelled,
+    };
+    write_json(&cx.output().join(CARD), &card)?;
+    Ok(())
+}

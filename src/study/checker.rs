@@ -1,0 +1,262 @@
+//! Checks of the settings of a cell, each pointing to where the value was written.
+
+use crate::manifest::{Diagnostic, Origin, Settings, Table};
+use crate::options::{AmlpOptions, CclMode, OptimiserOptions, SliceUse, SpatialAugment};
+
+/// Points at settings by their dotted key.
+pub(super) struct Checker<'a> {
+    tree: &'a Table,
+    fallback: Origin,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(tree: &'a Table, fallback: &Origin) -> Self {
+        Self {
+            tree,
+            fallback: fallback.clone(),
+        }
+    }
+
+    pub(super) fn fail(&self, key: &str, message: String) -> Diagnostic {
+        // Where the key itself was not written, its default clashes with something in the row.
+        let exact = self.exact(key);
+        Diagnostic::new(message, Some(exact.unwrap_or(&self.fallback)))
+    }
+
+    /// Points at the first of `keys` that was written.
+    fn fail_any(&self, keys: &[&str], message: String) -> Diagnostic {
+        let written = keys.iter().find(|key| self.exact(key).is_some());
+        self.fail(
+            written.or(keys.first()).copied().unwrap_or_default(),
+            message,
+        )
+    }
+
+    fn exact(&self, key: &str) -> Option<&Origin> {
+        let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
+        let mut table = self.tree;
+        for part in path.split('.').filter(|p| !p.is_empty()) {
+            table = table.get(part)?.as_table()?;
+        }
+        table.get(last).map(|n| &n.origin)
+    }
+
+    pub(super) fn within(
+        &self,
+        key: &str,
+        value: f64,
+        low: f64,
+        high: f64,
+    ) -> Result<(), Diagnostic> {
+        if value >= low && value <= high {
+            return Ok(());
+        }
+        Err(self.fail(
+            key,
+            format!("{key} = {value} is out of range: {low} to {high}"),
+        ))
+    }
+
+    /// Open interval.
+    fn inside(&self, key: &str, value: f64, low: f64, high: f64) -> Result<(), Diagnostic> {
+        if value > low && value < high {
+            return Ok(());
+        }
+        Err(self.fail(
+            key,
+            format!("{key} = {value} is out of range: above {low} and below {high}"),
+        ))
+    }
+
+    /// Open below, closed above.
+    fn up_to(&self, key: &str, value: f64, low: f64, high: f64) -> Result<(), Diagnostic> {
+        if value > low && value <= high {
+            return Ok(());
+        }
+        Err(self.fail(
+            key,
+            format!("{key} = {value} is out of range: above {low}, at most {high}"),
+        ))
+    }
+
+    /// Settings that every cell has.
+    pub(super) fn settings(&self, s: &Settings) -> Result<(), Diagnostic> {
+        self.within("backbone.width", s.backbone.width as f64, 1.0, 1024.0)?;
+        self.within("backbone.depth", s.backbone.depth as f64, 1.0, 6.0)?;
+        self.within("pretrain.epochs", s.pretrain.epochs as f64, 1.0, 1e6)?;
+        self.within("pretrain.batch", s.pretrain.batch as f64, 1.0, 65536.0)?;
+        self.within("finetune.epochs", s.finetune.epochs as f64, 1.0, 1e6)?;
+        self.within("finetune.batch", s.finetune.batch as f64, 1.0, 65536.0)?;
+        self.optimiser("pretrain.optimiser", &s.pretrain.optimiser)?;
+        self.optimiser("finetune.optimiser", &s.finetune.optimiser)?;
+        self.prepare(s)?;
+        if s.slices.pretrain == SliceUse::Lesion {
+            return Err(self
+                .fail(
+                    "slices.pretrain",
+                    "pre-training on lesion slices would use their labels".to_owned(),
+                )
+                .hint("slices.pretrain = \"nonempty\", or \"all\""));
+        }
+        self.within("slices.min_nonzero", s.slices.min_nonzero, 0.0, 1.0)?;
+        let shares = [s.split.train, s.split.val, s.split.test]
+            .map(u64::from)
+            .iter()
+            .sum::<u64>();
+        if shares != 100 || s.split.train == 0 || s.split.test == 0 {
+            return Err(self.fail_any(
+                &["split.train", "split.val", "split.test"],
+                format!(
+                    "split {}/{}/{} must sum to 100, with training and test cases",
+                    s.split.train, s.split.val, s.split.test
+                ),
+            ));
+        }
+        self.up_to("evaluate.metric.eps", s.evaluate.metric.eps, 0.0, 1.0)?;
+        self.inside(
+            "evaluate.metric.biou_ratio",
+            s.evaluate.metric.biou_ratio,
+            0.0,
+            1.0,
+        )
+    }
+
+    fn optimiser(&self, at: &str, o: &OptimiserOptions) -> Result<(), Diagnostic> {
+        let key = |name: &str| format!("{at}.{name}");
+        self.up_to(&key("lr"), o.lr, 0.0, 1.0)?;
+        self.within(&key("min_lr"), o.min_lr, 0.0, o.lr)?;
+        self.within(&key("weight_decay"), o.weight_decay, 0.0, 1.0)?;
+        for beta in o.betas {
+            if !(0.0..1.0).contains(&beta) {
+                return Err(self.fail(
+                    &key("betas"),
+                    format!(
+                        "{} = {beta} is out of range: from 0 to below 1",
+                        key("betas")
+                    ),
+                ));
+            }
+        }
+        self.inside(&key("eps"), o.eps, 0.0, 1.0)?;
+        self.within(&key("warmup_epochs"), o.warmup_epochs, 0.0, 1e6)?;
+        self.within(&key("clip_norm"), o.clip_norm, 0.0, 1e9)
+    }
+
+    fn prepare(&self, s: &Settings) -> Result<(), Diagnostic> {
+        for spacing in s.prepare.resample.spacing {
+            // Much finer than any scanner: a slip that would fill the memory.
+            if spacing != 0.0 {
+                self.within("prepare.resample.spacing", spacing, 0.01, 1000.0)?;
+            }
+        }
+        let clip = &s.prepare.clip;
+        if !(0.0..=100.0).contains(&clip.low)
+            || !(0.0..=100.0).contains(&clip.high)
+            || clip.low >= clip.high
+        {
+            return Err(self.fail_any(
+                &["prepare.clip.low", "prepare.clip.high"],
+                format!(
+                    "clip percentiles {} to {} must rise within 0 to 100",
+                    clip.low, clip.high
+                ),
+            ));
+        }
+        let step = 1usize << s.backbone.depth;
+        for side in s.prepare.crop.size {
+            self.within("prepare.crop.size", side as f64, 8.0, 4096.0)?;
+            if !side.is_multiple_of(step) {
+                return Err(self
+                    .fail_any(
+                        &["prepare.crop.size", "backbone.depth"],
+                        format!("an image side of {side} is no multiple of {step}"),
+                    )
+                    .hint(format!(
+                        "a network of depth {} halves the image that many times",
+                        s.backbone.depth
+                    )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Options of AMLP with toggles applied.
+    pub(super) fn amlp(&self, o: &AmlpOptions, s: &Settings) -> Result<(), Diagnostic> {
+        let [height, width] = s.prepare.crop.size;
+        self.within("amlp.patch", o.patch as f64, 2.0, 4096.0)?;
+        if !height.is_multiple_of(o.patch) || !width.is_multiple_of(o.patch) {
+            return Err(self
+                .fail_any(
+                    &["amlp.patch", "prepare.crop.size"],
+                    format!(
+                        "a patch of {} does not divide the image of {height} x {width}",
+                        o.patch
+                    ),
+                )
+                .hint("change amlp.patch, or pad the image with prepare.crop.size"));
+        }
+        if (height / o.patch) * (width / o.patch) < 4 {
+            return Err(self.fail_any(
+                &["amlp.patch", "prepare.crop.size"],
+                format!(
+                    "a patch of {} leaves fewer than 4 patches in an image of {height} x {width}",
+                    o.patch
+                ),
+            ));
+        }
+        if o.amr.enabled {
+            self.inside("amlp.amr.sigma0", o.amr.sigma0, 0.0, 1.0)?;
+            self.inside("amlp.amr.sigma_max", o.amr.sigma_max, 0.0, 1.0)?;
+            if o.amr.sigma_max < o.amr.sigma0 {
+                return Err(self.fail_any(
+                    &["amlp.amr.sigma_max", "amlp.amr.sigma0"],
+                    format!(
+                        "amlp.amr.sigma_max = {} is below sigma0 = {}",
+                        o.amr.sigma_max, o.amr.sigma0
+                    ),
+                ));
+            }
+        } else {
+            self.inside("amlp.amr.fixed", o.amr.fixed, 0.0, 1.0)?;
+        }
+        self.within("amlp.mps.jitter", o.mps.jitter, 0.0, 1e6)?;
+        self.within("amlp.rrl.lambda", o.rrl.lambda, 0.0, 1e6)?;
+        self.within("amlp.ccl.lambda", o.ccl.lambda, 0.0, 1e6)?;
+        self.inside("amlp.ccl.xi", o.ccl.xi, 0.0, 1e3)?;
+        self.inside("amlp.ccl.temperature", o.ccl.temperature, 0.0, 1e6)?;
+        self.within("amlp.labels.preset_flip", o.labels.preset_flip, 0.0, 1.0)?;
+        self.within("amlp.aug.intensity", o.aug.intensity, 0.0, 1.0)?;
+        self.within("amlp.cluster.n_init", o.cluster.n_init as f64, 1.0, 1000.0)?;
+        self.inside("amlp.cluster.perplexity", o.cluster.perplexity, 0.0, 1e4)?;
+        self.within(
+            "amlp.cluster.iterations",
+            o.cluster.iterations as f64,
+            1.0,
+            1e6,
+        )?;
+        self.within(
+            "amlp.cluster.min_points",
+            o.cluster.min_points as f64,
+            1.0,
+            1e4,
+        )?;
+        self.within(
+            "amlp.cluster.eps_quantile",
+            o.cluster.eps_quantile,
+            0.0,
+            1.0,
+        )?;
+        if o.ccl.mode == CclMode::Head && o.patch != 1 << s.backbone.depth {
+            return Err(self
+                .fail("amlp.ccl.mode", format!("the head of CCL needs one bottleneck cell per patch: patch {} but stride {}", o.patch, 1 << s.backbone.depth))
+                .hint("use centroid_soft, or a patch of 2^depth"));
+        }
+        if o.aug.spatial == SpatialAugment::Grid && height != width {
+            return Err(self.fail(
+                "amlp.aug.spatial",
+                format!("quarter turns need a square image, not {height} x {width}"),
+            ));
+        }
+        Ok(())
+    }
+}
