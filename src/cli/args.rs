@@ -317,7 +317,7 @@ pub struct ScoreArgs {
     /// Reference
     #[arg(long, short = 'r', value_name = "FILE")]
     pub reference: PathBuf,
-    /// Regions: brats, hecktor [default: one per label]
+    /// Regions: brats (WT, TC, ET; enhancing is 4), brats2023 (enhancing is 3) [default: one per label]
     #[arg(long, value_name = "NAME")]
     pub regions: Option<String>,
     /// Form of the output
@@ -371,9 +371,8 @@ pub struct WorkArgs {
 pub fn with_default_verb(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut all: Vec<OsString> = arguments.into_iter().collect();
     let command = Cli::command();
-    let is_verb = |word: &str| {
-        word == "help" || command.get_subcommands().any(|c| c.get_name() == word)
-    };
+    let is_verb =
+        |word: &str| word == "help" || command.get_subcommands().any(|c| c.get_name() == word);
     // Options before the file belong to `run` too: amlp-run --profile smoke FILE.
     let own = ["--help", "-h", "--version", "-V"];
     if let Some(first) = all.get(1) {

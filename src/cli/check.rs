@@ -45,7 +45,7 @@ fn data(args: &CheckDataArgs) -> Result<ExitStatus, CliError> {
             Err(error) => {
                 broken = true;
                 if args.format == Format::Text {
-                    println!("{name}: {error}");
+                    println!("{name}: {}", error.to_string().replace('\n', "\n  "));
                 }
                 all.push(json!({ "data": name, "error": error.to_string() }));
             }

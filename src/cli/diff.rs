@@ -6,12 +6,16 @@ use serde_json::json;
 
 use super::args::{DiffArgs, Format, ManifestArgs};
 use super::exit::{CliError, ExitStatus};
+use super::plan::in_a_line;
 use super::session::Session;
 use crate::plan::{Key, Plan, Stage, StageKind, nearest};
 
 pub(super) fn diff(args: &DiffArgs) -> Result<ExitStatus, CliError> {
     let other = ManifestArgs {
-        profile: args.other_profile.clone().or_else(|| args.manifest.profile.clone()),
+        profile: args
+            .other_profile
+            .clone()
+            .or_else(|| args.manifest.profile.clone()),
         ..args.manifest.clone()
     };
     let a = Session::open(std::slice::from_ref(&args.a), &args.manifest)?.plan();
@@ -31,18 +35,31 @@ pub(super) fn diff(args: &DiffArgs) -> Result<ExitStatus, CliError> {
     if args.format == Format::Json {
         let kinds: BTreeMap<&str, _> = counts
             .iter()
-            .map(|(k, n)| (k.name(), json!({ "shared": n[0], "only_a": n[1], "only_b": n[2] })))
+            .map(|(k, n)| {
+                (
+                    k.name(),
+                    json!({ "shared": n[0], "only_a": n[1], "only_b": n[2] }),
+                )
+            })
             .collect();
         let fields: Vec<_> = splits
             .iter()
-            .map(|((kind, change), n)| json!({ "kind": kind.name(), "change": change, "stages": n }))
+            .map(
+                |((kind, change), n)| json!({ "kind": kind.name(), "change": change, "stages": n }),
+            )
             .collect();
-        println!("{}", json!({ "shared": shared, "kinds": kinds, "fields": fields }));
+        println!(
+            "{}",
+            json!({ "shared": shared, "kinds": kinds, "fields": fields })
+        );
         return Ok(ExitStatus::Done);
     }
     println!("A: {}", args.a.display());
     println!("B: {}\n", args.b.display());
-    println!("  {:<10} {:>7} {:>7} {:>7}", "stage", "shared", "only A", "only B");
+    println!(
+        "  {:<10} {:>7} {:>7} {:>7}",
+        "stage", "shared", "only A", "only B"
+    );
     for (kind, n) in &counts {
         println!("  {kind:<10} {:>7} {:>7} {:>7}", n[0], n[1], n[2]);
     }
@@ -68,14 +85,17 @@ fn splits(a: &Plan, b: &Plan, keys_a: &HashSet<&Key>) -> BTreeMap<(StageKind, St
         if stage.kind == StageKind::Tabulate {
             continue;
         }
-        let near = nearest(&stage.preimage, candidates.iter().map(|s| (&s.preimage, ())));
+        let near = nearest(
+            &stage.preimage,
+            candidates.iter().map(|s| (&s.preimage, ())),
+        );
         let text = match near {
             None => "A has no such stage".to_owned(),
             Some((_, changes)) => {
                 let own: Vec<String> = changes
                     .iter()
                     .filter(|c| !c.path.starts_with("inputs."))
-                    .map(ToString::to_string)
+                    .map(in_a_line)
                     .collect();
                 if own.is_empty() {
                     "follows its inputs".to_owned()

@@ -7,7 +7,10 @@ use crate::data::volume::{Info, info as read_info};
 pub(super) fn info(args: &InfoArgs) -> Result<ExitStatus, CliError> {
     let info = read_info(&args.file).map_err(CliError::data)?;
     if args.format == Format::Json {
-        println!("{}", serde_json::to_string(&info).map_err(CliError::internal)?);
+        println!(
+            "{}",
+            serde_json::to_string(&info).map_err(CliError::internal)?
+        );
         return Ok(ExitStatus::Done);
     }
     print_text(&info);

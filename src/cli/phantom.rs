@@ -10,11 +10,16 @@ pub(super) fn phantom(args: &PhantomArgs) -> Result<ExitStatus, CliError> {
         return Err(CliError::usage("--cases must be at least 1"));
     }
     if !(0.1..=1.0).contains(&args.scale) {
-        return Err(CliError::usage(format!("--scale {} is out of range: 0.1 to 1", args.scale)));
+        return Err(CliError::usage(format!(
+            "--scale {} is out of range: 0.1 to 1",
+            args.scale
+        )));
     }
     if args.out.read_dir().is_ok_and(|mut d| d.next().is_some()) {
-        return Err(CliError::usage(format!("{} is not empty", args.out.display()))
-            .hint("phantoms go into a folder of their own"));
+        return Err(
+            CliError::usage(format!("{} is not empty", args.out.display()))
+                .hint("phantoms go into a folder of their own"),
+        );
     }
     let options = PhantomOptions {
         kind: match args.kind {
@@ -26,6 +31,10 @@ pub(super) fn phantom(args: &PhantomArgs) -> Result<ExitStatus, CliError> {
         seed: args.seed,
     };
     write_phantoms(&options, &args.out).map_err(CliError::internal)?;
-    println!("{} synthetic patients in {}", args.cases, args.out.display());
+    println!(
+        "{} synthetic patients in {}",
+        args.cases,
+        args.out.display()
+    );
     Ok(ExitStatus::Done)
 }

@@ -61,15 +61,10 @@ fn json_plan(plan: &Plan, states: &[State], reasons: &HashMap<Key, String>) -> V
 }
 
 /// Why each stage that is not cached would run.
-fn reasons(
-    store: &Store,
-    plan: &Plan,
-    states: &[State],
-) -> Result<HashMap<Key, String>, CliError> {
+fn reasons(store: &Store, plan: &Plan, states: &[State]) -> Result<HashMap<Key, String>, CliError> {
     let mut records: HashMap<StageKind, Vec<(Key, Value)>> = HashMap::new();
     let mut reasons = HashMap::new();
-    let state_of: HashMap<&Key, &State> =
-        plan.stages.iter().map(|s| &s.key).zip(states).collect();
+    let state_of: HashMap<&Key, &State> = plan.stages.iter().map(|s| &s.key).zip(states).collect();
     let by_key: HashMap<&Key, &Stage> = plan.stages.iter().map(|s| (&s.key, s)).collect();
     for (stage, state) in plan.stages.iter().zip(states) {
         let reason = match state {
@@ -108,15 +103,20 @@ fn missing_reason(
     let Some((old, changes)) = nearest(&stage.preimage, candidates) else {
         return "never run".to_owned();
     };
+    // The cells of a table are keys of its inputs.
     let own: Vec<&Change> = changes
         .iter()
-        .filter(|c| !c.path.starts_with("inputs."))
+        .filter(|c| !c.path.starts_with("inputs.") && c.path != "spec.cells")
         .collect();
     if own.is_empty() {
         let dragged: Vec<&str> = stage
             .inputs
             .iter()
-            .filter(|i| changes.iter().any(|c| c.path == format!("inputs.{}", i.role)))
+            .filter(|i| {
+                changes
+                    .iter()
+                    .any(|c| c.path == format!("inputs.{}", i.role))
+            })
             .filter(|i| states.get(&i.key).is_some_and(|s| !s.is_cached()))
             .filter_map(|i| by_key.get(&i.key).map(|s| s.kind.name()))
             .collect();
@@ -133,8 +133,18 @@ fn missing_reason(
     if own.len() > 4 {
         return "never run".to_owned();
     }
-    let list: Vec<String> = own.iter().map(ToString::to_string).collect();
+    let list: Vec<String> = own.iter().map(|c| in_a_line(c)).collect();
     format!("{} (against {})", list.join("; "), old.short())
+}
+
+/// A change without the text of long lists.
+pub(super) fn in_a_line(change: &Change) -> String {
+    const LONG: usize = 120;
+    let whole = change.to_string();
+    match whole.split_once(": ") {
+        Some((path, values)) if values.len() > LONG => format!("{path} changed"),
+        _ => whole,
+    }
 }
 
 fn print_text(
@@ -146,9 +156,15 @@ fn print_text(
 ) {
     for experiment in &session.experiments {
         let r = &experiment.resolved;
-        println!("{}, profile {}, device {}", r.name, r.profile, session.class.name());
+        println!(
+            "{}, profile {}, device {}",
+            r.name,
+            r.profile,
+            session.class.name()
+        );
         for study in &r.studies {
-            let runs = study.rows.iter().map(|row| row.cells.len()).sum::<usize>() * study.seeds.len();
+            let runs =
+                study.rows.iter().map(|row| row.cells.len()).sum::<usize>() * study.seeds.len();
             println!(
                 "  table {:<5} {} rows x {} columns x {} label ratios x {} seeds: {runs} runs",
                 study.table,
@@ -170,15 +186,24 @@ fn print_text(
         };
         counts.entry(stage.kind).or_default()[slot] += 1;
     }
-    println!("  {:<10} {:>7} {:>8} {:>8} {:>7}", "stage", "cached", "missing", "running", "failed");
+    println!(
+        "  {:<10} {:>7} {:>8} {:>8} {:>7}",
+        "stage", "cached", "missing", "running", "failed"
+    );
     let mut total = [0; 4];
     for (kind, row) in &counts {
-        println!("  {kind:<10} {:>7} {:>8} {:>8} {:>7}", row[0], row[1], row[2], row[3]);
+        println!(
+            "  {kind:<10} {:>7} {:>8} {:>8} {:>7}",
+            row[0], row[1], row[2], row[3]
+        );
         for (sum, n) in total.iter_mut().zip(row) {
             *sum += n;
         }
     }
-    println!("  {:<10} {:>7} {:>8} {:>8} {:>7}", "all", total[0], total[1], total[2], total[3]);
+    println!(
+        "  {:<10} {:>7} {:>8} {:>8} {:>7}",
+        "all", total[0], total[1], total[2], total[3]
+    );
     for (name, reason) in session.missing_data() {
         println!("\n  data set '{name}' is not there: {reason}");
     }
@@ -191,7 +216,12 @@ fn print_reasons(plan: &Plan, states: &[State], reasons: &HashMap<Key, String>, 
         println!();
         for (stage, state) in plan.stages.iter().zip(states) {
             let reason = reasons.get(&stage.key).map_or("", String::as_str);
-            println!("  {} {:<8} {}  {reason}", stage.key.short(), word(state), stage.label);
+            println!(
+                "  {} {:<8} {}  {reason}",
+                stage.key.short(),
+                word(state),
+                stage.label
+            );
         }
         return;
     }
@@ -219,6 +249,9 @@ fn print_reasons(plan: &Plan, states: &[State], reasons: &HashMap<Key, String>, 
         println!("    {what}: {reason}");
     }
     if grouped.len() > SHOWN {
-        println!("    and {} more; --verbose shows every stage", grouped.len() - SHOWN);
+        println!(
+            "    and {} more; --verbose shows every stage",
+            grouped.len() - SHOWN
+        );
     }
 }

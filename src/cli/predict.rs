@@ -27,7 +27,9 @@ pub(super) fn predict(args: &PredictArgs) -> Result<ExitStatus, CliError> {
 /// The artifact whose key begins with what was typed.
 fn find(args: &PredictArgs) -> Result<std::path::PathBuf, CliError> {
     let store = Store::open(&args.store).map_err(CliError::internal)?;
-    let keys = store.keys(StageKind::Finetune).map_err(CliError::internal)?;
+    let keys = store
+        .keys(StageKind::Finetune)
+        .map_err(CliError::internal)?;
     let found: Vec<_> = keys
         .iter()
         .filter(|k| args.model.len() >= 4 && k.as_str().starts_with(&args.model))

@@ -20,11 +20,16 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
     session.device.check().map_err(CliError::usage)?;
     let missing = session.missing_data();
     let mut plan = session.plan();
-    plan.stages
-        .retain(|s| !session.experiments.iter().any(|e| e.compiled.provisional.contains(&s.key)));
+    plan.stages.retain(|s| {
+        !session
+            .experiments
+            .iter()
+            .any(|e| e.compiled.provisional.contains(&s.key))
+    });
     if !plan.stages.iter().any(|s| s.kind.is_training()) && !missing.is_empty() {
         return Err(session::missing_data_error(&missing));
     }
+    crate::nn::memory::keep_freed();
     let runner = Runner {
         device: session.device,
         ledger: session::ledger(&session.root)?,

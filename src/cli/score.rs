@@ -40,7 +40,10 @@ pub(super) fn score(args: &ScoreArgs) -> Result<ExitStatus, CliError> {
     )
     .map_err(CliError::data)?;
     if args.format == Format::Json {
-        println!("{}", serde_json::to_string(&report).map_err(CliError::internal)?);
+        println!(
+            "{}",
+            serde_json::to_string(&report).map_err(CliError::internal)?
+        );
         return Ok(ExitStatus::Done);
     }
     println!(

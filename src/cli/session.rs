@@ -155,8 +155,8 @@ fn fingerprint(folder: &Path, data: &ResolvedData, store: &Store) -> Result<Stri
         .map_err(|e| e.to_string())?;
     let mut memory = DigestMemory::open(&store.paths().root().join("files.json"));
     let known = memory.len();
-    let digest = index::fingerprint(folder, &scan.index, &mut memory, &|_| {})
-        .map_err(|e| e.to_string())?;
+    let digest =
+        index::fingerprint(folder, &scan.index, &mut memory, &|_| {}).map_err(|e| e.to_string())?;
     if memory.len() != known {
         // A memory that cannot be kept costs time, not correctness.
         if let Err(error) = memory.save() {

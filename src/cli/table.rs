@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::TableArgs;
 use super::exit::{CliError, ExitStatus};
+use super::hole::Scores;
 use super::session::{self, Session};
 use crate::plan::{Key, StageKind};
 use crate::report;
@@ -16,7 +17,11 @@ const WIDTH: usize = 100;
 pub(super) fn table(args: &TableArgs) -> Result<ExitStatus, CliError> {
     let session = Session::open(&args.files, &args.manifest)?;
     let holes = write_tables(&session, args.results.as_deref(), false)?;
-    Ok(if holes { ExitStatus::Failed } else { ExitStatus::Done })
+    Ok(if holes {
+        ExitStatus::Failed
+    } else {
+        ExitStatus::Done
+    })
 }
 
 /// Writes the tables of all experiments and shows them; says whether any has a hole. Part of a
@@ -30,8 +35,9 @@ pub(super) fn write_tables(
     let mut holes = false;
     for experiment in &session.experiments {
         let folder = session.results(results, &experiment.resolved);
+        let mut scores = Scores::new(session, experiment);
         for (key, spec) in &experiment.compiled.tables {
-            let input = table_input(spec, &ledger, |key| scores(&session.store, key))
+            let input = table_input(spec, &ledger, |key| scores.of(key))
                 .map_err(CliError::internal)?;
             holes |= input.cells.iter().any(|c| c.mean.is_none());
             if !quiet {

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::args::{Format, WhyArgs};
 use super::exit::{CliError, ExitStatus};
-use super::session::Session;
-use super::table::scores;
+use super::hole::Scores;
+use super::lineage;
+use super::session::{Experiment, Session};
 use crate::manifest::did_you_mean;
-use crate::metric::{Metric, RegionChoice, case_values};
+use crate::metric::{Metric, RegionChoice, aggregate, case_values};
 use crate::plan::{Graph, Key, Plan, Stage, TabulateSpec};
 use crate::report::Query;
-use crate::store::State;
 
 pub(super) fn why(args: &WhyArgs) -> Result<ExitStatus, CliError> {
     let session = Session::open(std::slice::from_ref(&args.file), &args.manifest)?;
@@ -25,88 +25,133 @@ pub(super) fn why(args: &WhyArgs) -> Result<ExitStatus, CliError> {
         .iter()
         .map(|(_, spec)| spec)
         .find(|spec| spec.table == args.what);
-    let answer = match (table, &args.row) {
-        (Some(spec), Some(row)) => {
-            let place = experiment.places.get(&(spec.table.clone(), row.clone()));
-            cell(&session, &experiment.compiled.plan, spec, row, args.column.as_deref(), place)?
-        }
+    let (answer, print): (Value, fn(&Value)) = match (table, &args.row) {
+        (Some(spec), Some(row)) => (
+            cell(&session, experiment, spec, row, args.column.as_deref())?,
+            lineage::print_cell,
+        ),
         (Some(spec), None) => {
-            let rows: Vec<&str> = spec.rows.iter().map(|r| r.name.as_str()).collect();
-            return Err(CliError::usage(format!("which row of table {}?", spec.table))
-                .hint(format!("rows: {}", rows.join(", "))));
+            return Err(
+                CliError::usage(format!("which row of table {}?", spec.table))
+                    .hint(format!("rows: {}", row_names(spec).join(", "))),
+            );
         }
-        (None, _) => stage_answer(&session, &experiment.compiled.plan, &args.what)?,
+        (None, _) => (
+            stage(&session, &experiment.compiled.plan, &args.what)?,
+            lineage::print_stage,
+        ),
     };
     if args.format == Format::Json {
         println!("{answer}");
     } else {
-        print_value(&answer, 0);
+        print(&answer);
     }
     Ok(ExitStatus::Done)
 }
 
-/// `hecktor/CT/5/DSC`, or the beginning of it.
+fn row_names(spec: &TabulateSpec) -> Vec<&str> {
+    spec.rows.iter().map(|r| r.name.as_str()).collect()
+}
+
+/// `hecktor/CT/5/DSC`, or the beginning of it; what is left out is the first of the table.
 struct Coordinates<'a> {
     column: usize,
     label: u32,
-    metric: &'a str,
+    /// As typed: `DSC`, `DSC_ET`.
+    shown: String,
+    metric: Metric,
+    region: RegionChoice<'a>,
 }
 
-fn coordinates<'a>(spec: &'a TabulateSpec, text: Option<&'a str>) -> Result<Coordinates<'a>, CliError> {
-    let columns: Vec<String> = spec
-        .columns
-        .iter()
-        .map(|c| format!("{}/{}", c.published, c.modality))
-        .collect();
-    let parts: Vec<&str> = text.unwrap_or_default().split('/').filter(|p| !p.is_empty()).collect();
-    let matching: Vec<usize> = spec
-        .columns
-        .iter()
-        .enumerate()
-        .filter(|(_, c)| {
-            let data = parts.first().is_none_or(|p| *p == c.published || *p == c.dataset);
-            data && parts.get(1).is_none_or(|p| *p == c.modality)
-        })
-        .map(|(i, _)| i)
-        .collect();
-    let Some(&column) = matching.first() else {
-        return Err(CliError::usage(format!("table {} has no column '{}'", spec.table, text.unwrap_or_default()))
-            .hint(format!("columns: {}", columns.join(", "))));
+fn coordinates<'a>(
+    spec: &'a TabulateSpec,
+    text: Option<&str>,
+) -> Result<Coordinates<'a>, CliError> {
+    let text = text.unwrap_or_default();
+    let parts: Vec<&str> = text.split('/').filter(|p| !p.is_empty()).collect();
+    let column = spec.columns.iter().position(|c| {
+        let data = parts
+            .first()
+            .is_none_or(|p| *p == c.published || *p == c.dataset);
+        data && parts.get(1).is_none_or(|p| *p == c.modality)
+    });
+    let Some(column) = column else {
+        let columns: Vec<String> = spec
+            .columns
+            .iter()
+            .map(|c| format!("{}/{}", c.published, c.modality))
+            .collect();
+        return Err(
+            CliError::usage(format!("table {} has no column '{text}'", spec.table))
+                .hint(format!("columns: {}", columns.join(", "))),
+        );
     };
     let label = match parts.get(2) {
         Some(p) => p
             .parse()
             .ok()
             .filter(|l| spec.labels.contains(l))
-            .ok_or_else(|| CliError::usage(format!("table {} has no label ratio '{p}'", spec.table)))?,
+            .ok_or_else(|| {
+                let known: Vec<String> = spec.labels.iter().map(u32::to_string).collect();
+                CliError::usage(format!("table {} has no label ratio '{p}'", spec.table))
+                    .hint(format!("label ratios: {}", known.join(", ")))
+            })?,
         None => spec.labels.first().copied().unwrap_or(100),
     };
-    let metric = match parts.get(3) {
-        Some(p) => spec
-            .metrics
-            .iter()
-            .find(|m| m.as_str() == *p)
-            .ok_or_else(|| CliError::usage(format!("table {} has no metric '{p}'", spec.table)))?,
-        None => spec.metrics.first().map_or("DSC", String::as_str),
+    let shown = match parts.get(3) {
+        Some(p) => (*p).to_owned(),
+        None => spec.metrics.first().cloned().unwrap_or_default(),
     };
-    Ok(Coordinates { column, label, metric })
+    let (name, region) = match shown.split_once('_') {
+        Some((name, region)) => (name, region),
+        None => (shown.as_str(), "mean"),
+    };
+    let metric = spec.metrics.iter().find(|m| m.as_str() == name);
+    let region = spec.regions.iter().find(|r| r.as_str() == region);
+    let (Some(metric), Some(region)) = (metric, region) else {
+        return Err(
+            CliError::usage(format!("table {} has no metric '{shown}'", spec.table)).hint(format!(
+                "metrics: {}; regions: {}",
+                spec.metrics.join(", "),
+                spec.regions.join(", ")
+            )),
+        );
+    };
+    Ok(Coordinates {
+        column,
+        label,
+        metric: metric
+            .parse()
+            .map_err(|name| CliError::usage(format!("unknown metric '{name}'")))?,
+        region: match region.as_str() {
+            "mean" => RegionChoice::Mean,
+            one => RegionChoice::One(one),
+        },
+        shown,
+    })
 }
 
 fn cell(
     session: &Session,
-    plan: &Plan,
+    experiment: &Experiment,
     spec: &TabulateSpec,
     row: &str,
     column: Option<&str>,
-    place: Option<&String>,
 ) -> Result<Value, CliError> {
-    let Some(r) = spec.rows.iter().position(|x| x.name.eq_ignore_ascii_case(row)) else {
-        let rows: Vec<&str> = spec.rows.iter().map(|x| x.name.as_str()).collect();
-        return Err(CliError::usage(format!("table {} has no row '{row}'", spec.table)).hint(
-            did_you_mean(row, rows.iter().copied())
-                .unwrap_or_else(|| format!("rows: {}", rows.join(", "))),
-        ));
+    let Some(r) = spec
+        .rows
+        .iter()
+        .position(|x| x.name.eq_ignore_ascii_case(row))
+    else {
+        let rows = row_names(spec);
+        return Err(
+            CliError::usage(format!("table {} has no row '{row}'", spec.table)).hint(
+                did_you_mean(row, rows.iter().copied())
+                    .unwrap_or_else(|| format!("rows: {}", rows.join(", "))),
+            ),
+        );
     };
+    let row = &spec.rows[r];
     let at = coordinates(spec, column)?;
     let Some(cell) = spec
         .cells
@@ -115,168 +160,112 @@ fn cell(
     else {
         return Err(CliError::usage("the table has no such cell"));
     };
-    let metric: Metric = at
-        .metric
-        .parse()
-        .map_err(|name| CliError::usage(format!("unknown metric '{name}'")))?;
     let shown = &spec.columns[at.column];
-    let ledger = super::session::ledger(&session.root)?;
-    let published = ledger.find(&Query {
-        table: &spec.table,
-        dataset: &shown.published,
-        modality: &shown.modality,
-        label_percent: Some(at.label),
-        method: &spec.rows[r].published,
-        metric: at.metric,
-        setting: &spec.rows[r].setting,
-    });
+    let published = super::session::ledger(&session.root)?
+        .find(&Query {
+            table: &spec.table,
+            dataset: &shown.published,
+            modality: &shown.modality,
+            label_percent: Some(at.label),
+            method: &row.published,
+            metric: &at.shown,
+            setting: &row.setting,
+        })
+        .map(|e| json!({ "value": e.value, "line": e.line }));
+    let mut scores = Scores::new(session, experiment);
     let mut runs = Vec::new();
     for (seed, key) in &cell.runs {
-        let result = match scores(&session.store, key) {
+        let result = match scores.of(key) {
             Ok(evaluation) => {
                 let values: BTreeMap<String, Option<f64>> = case_values(
                     &evaluation.cases,
-                    RegionChoice::Mean,
-                    metric,
+                    at.region,
+                    at.metric,
                     spec.aggregation,
                     spec.hausdorff,
                 )
                 .map_err(CliError::internal)?
                 .into_iter()
                 .collect();
-                json!({ "labelled_cases": evaluation.labelled, "per_case": values })
+                let whole = aggregate(
+                    &evaluation.cases,
+                    at.region,
+                    at.metric,
+                    spec.aggregation,
+                    spec.hausdorff,
+                )
+                .map_err(CliError::internal)?;
+                json!({
+                    "value": whole.mean,
+                    "labelled_cases": evaluation.labelled,
+                    "per_case": values,
+                })
             }
             Err(reason) => json!({ "hole": reason }),
         };
         runs.push(json!({
             "seed": seed,
             "result": result,
-            "stages": lineage(session, plan, key),
+            "stages": before(session, &experiment.compiled.plan, key),
         }));
     }
     Ok(json!({
         "cell": format!(
             "table {}, row {}, {}/{}, {} % labels, {}",
-            spec.table, spec.rows[r].name, shown.dataset, shown.modality, at.label, at.metric
+            spec.table, row.name, shown.dataset, shown.modality, at.label, at.shown
         ),
-        "manifest": place,
+        "manifest": experiment.places.get(&(spec.table.clone(), row.name.clone())),
         "profile": spec.profile,
-        "published": published.map(|e| json!({ "value": e.value, "line": e.line })),
+        "published": published,
         "runs": runs,
     }))
 }
 
-/// The stages behind a key, inputs first.
-fn lineage(session: &Session, plan: &Plan, key: &Key) -> Vec<Value> {
-    let graph = Graph::of(plan);
-    let mut all: Vec<&Stage> = graph
+/// The stages behind a key and its own, inputs first.
+fn before(session: &Session, plan: &Plan, key: &Key) -> Vec<Value> {
+    let mut all: Vec<&Stage> = Graph::of(plan)
         .ancestors(key)
         .into_iter()
         .map(|i| &plan.stages[i])
         .collect();
     all.extend(plan.get(key));
-    all.into_iter().map(|s| stage_value(session, s, false)).collect()
+    all.into_iter()
+        .map(|s| lineage::stage(&session.store, s))
+        .collect()
 }
 
-fn stage_value(session: &Session, stage: &Stage, whole: bool) -> Value {
-    let mut value = json!({
-        "stage": stage.label,
-        "key": stage.key.as_str(),
-    });
-    if whole {
-        value["preimage"] = stage.preimage.clone();
-    }
-    match session.store.lookup(stage.kind, &stage.key) {
-        Ok(State::Cached) => {
-            if let Ok(artifact) = session.store.artifact(stage.kind, &stage.key) {
-                value["folder"] = artifact.dir.display().to_string().into();
-                value["provenance"] =
-                    serde_json::to_value(&artifact.record.provenance).unwrap_or(Value::Null);
-                if whole {
-                    value["files"] =
-                        serde_json::to_value(&artifact.record.files).unwrap_or(Value::Null);
-                }
-            }
-        }
-        Ok(State::Failed { failure }) => value["failed"] = failure.message.into(),
-        Ok(State::Running { holder }) => value["running"] = holder.to_string().into(),
-        Ok(State::Damaged { reason }) => value["damaged"] = reason.into(),
-        Ok(State::Missing) => value["missing"] = true.into(),
-        Err(e) => value["error"] = e.to_string().into(),
-    }
-    value
-}
-
-fn stage_answer(session: &Session, plan: &Plan, prefix: &str) -> Result<Value, CliError> {
+fn stage(session: &Session, plan: &Plan, prefix: &str) -> Result<Value, CliError> {
     let found: Vec<&Stage> = plan
         .stages
         .iter()
         .filter(|s| prefix.len() >= 4 && s.key.as_str().starts_with(prefix))
         .collect();
     match found.as_slice() {
-        [stage] => {
-            let mut value = stage_value(session, stage, true);
-            let inputs: BTreeMap<&str, &str> = stage
-                .inputs
-                .iter()
-                .map(|i| (i.role.as_str(), i.key.as_str()))
-                .collect();
-            value["inputs"] = json!(inputs);
-            let readers: Vec<&str> = Graph::of(plan)
-                .descendants(&stage.key)
-                .into_iter()
-                .map(|i| plan.stages[i].label.as_str())
-                .collect();
-            value["changes_with_it"] = json!(readers);
-            Ok(value)
-        }
+        [stage] => Ok(lineage::whole_stage(&session.store, plan, stage)),
         [] => {
             let tables: Vec<&str> = session
                 .experiments
                 .iter()
                 .flat_map(|e| e.compiled.tables.iter().map(|(_, t)| t.table.as_str()))
                 .collect();
-            Err(CliError::usage(format!("'{prefix}' is neither a table nor the key of a stage here"))
-                .hint(format!("tables: {}; keys are shown by `amlp-run plan --verbose`", tables.join(", "))))
+            Err(CliError::usage(format!(
+                "'{prefix}' is neither a table nor the key of a stage here"
+            ))
+            .hint(format!(
+                "tables: {}; keys (at least 4 digits) are shown by `amlp-run plan --verbose`",
+                tables.join(", ")
+            )))
         }
         several => Err(CliError::usage(format!(
             "{} stages have keys that begin with '{prefix}'",
             several.len()
-        ))),
-    }
-}
-
-/// JSON as an indented outline.
-fn print_value(value: &Value, depth: usize) {
-    let pad = "  ".repeat(depth);
-    match value {
-        Value::Object(map) => {
-            for (key, inner) in map {
-                match inner {
-                    Value::Object(m) if !m.is_empty() => {
-                        println!("{pad}{key}:");
-                        print_value(inner, depth + 1);
-                    }
-                    Value::Array(a) if a.iter().any(|v| v.is_object()) => {
-                        println!("{pad}{key}:");
-                        for item in a {
-                            print_value(item, depth + 1);
-                            println!();
-                        }
-                    }
-                    _ => println!("{pad}{key}: {}", plain(inner)),
-                }
-            }
-        }
-        other => println!("{pad}{}", plain(other)),
-    }
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(s) => s.clone(),
-        Value::Null => "-".to_owned(),
-        Value::Array(a) => a.iter().map(plain).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
+        ))
+        .hint(
+            several
+                .iter()
+                .map(|s| format!("{} {}", s.key, s.label))
+                .collect::<Vec<_>>()
+                .join("\n        "),
+        )),
     }
 }

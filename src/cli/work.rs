@@ -8,6 +8,7 @@ use crate::stage::Runner;
 use crate::store::Store;
 
 pub(super) fn work(args: &WorkArgs) -> Result<ExitStatus, CliError> {
+    crate::nn::memory::keep_freed();
     let key = args.key.parse().map_err(CliError::usage)?;
     let store = Store::open(&args.store).map_err(CliError::internal)?;
     let runner = Runner {

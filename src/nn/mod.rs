@@ -5,4 +5,5 @@ pub mod device;
 pub mod head;
 pub mod init;
 pub mod layer;
+pub mod memory;
 pub mod weights;

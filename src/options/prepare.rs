@@ -80,7 +80,7 @@ impl Default for ClipOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ZscoreMask {
-    /// `nonzero` for MR and PET, `all` for CT.
+    /// `nonzero` for MR, `all` for CT and PET.
     #[default]
     Auto,
     /// Voxels that are not 0 before clipping; zeros stay 0.

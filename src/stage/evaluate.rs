@@ -117,7 +117,13 @@ fn score(
     for (chunk_index, chunk) in regions.chunks(BITS).enumerate() {
         // Outputs are independent per region and need not nest, so a voxel is a set of regions:
         // one bit each.
-        let sets: Vec<u8> = bits_of_masks(masks, regions.len(), chunk_index * BITS, chunk.len(), meta.window.pixels());
+        let sets: Vec<u8> = bits_of_masks(
+            masks,
+            regions.len(),
+            chunk_index * BITS,
+            chunk.len(),
+            meta.window.pixels(),
+        );
         let prediction = meta.uncrop(&sets)?;
         let known: Vec<u8> = reference
             .iter()
@@ -145,9 +151,18 @@ fn score(
 }
 
 /// `[slices, regions, pixels]` masks to one byte per pixel, `[slices, pixels]`.
-fn bits_of_masks(masks: &[u8], regions: usize, from: usize, count: usize, pixels: usize) -> Vec<u8> {
+fn bits_of_masks(
+    masks: &[u8],
+    regions: usize,
+    from: usize,
+    count: usize,
+    pixels: usize,
+) -> Vec<u8> {
     let mut sets = vec![0u8; masks.len() / regions.max(1)];
-    for (slice, out) in masks.chunks_exact(regions * pixels).zip(sets.chunks_exact_mut(pixels)) {
+    for (slice, out) in masks
+        .chunks_exact(regions * pixels)
+        .zip(sets.chunks_exact_mut(pixels))
+    {
         for bit in 0..count {
             let mask = &slice[(from + bit) * pixels..(from + bit + 1) * pixels];
             for (o, m) in out.iter_mut().zip(mask) {

@@ -117,9 +117,8 @@ impl Model {
         let probabilities = in_batches(&opened, |images| predictor.probabilities(images))?;
         let pixels = opened.meta().window.pixels();
         let labels = paint(&probabilities, &card.regions, pixels);
-        let whole = opened.meta().uncrop(&labels)?;
         let header = read_header(&images[0])?;
-        let volume = to_source_grid(&whole, opened.meta(), &header)?;
+        let volume = to_source_grid(&labels, opened.meta(), &header)?;
         write_labels(out, &volume, &header)?;
         Ok(())
     }

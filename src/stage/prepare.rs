@@ -105,9 +105,9 @@ pub(super) fn run(
             Ok(summary)
         })
         .collect::<Result<_, _>>()?;
-    let (lost, lesion) = summaries.iter().fold((0, 0), |(l, n), s| {
-        (l + s.lesion_lost, n + s.lesion_total)
-    });
+    let (lost, lesion) = summaries
+        .iter()
+        .fold((0, 0), |(l, n), s| (l + s.lesion_lost, n + s.lesion_total));
     if lost > 0 {
         cx.note(format!(
             "the crop loses {:.2} % of the lesion voxels; they count as missed in the scores",
@@ -201,7 +201,9 @@ pub(super) fn fold_slices(
 fn some(slices: SliceSet) -> Result<SliceSet, StageError> {
     use crate::data::images::Images;
     if slices.is_empty() {
-        return Err(StageError::data("no slice of the training cases is selected"));
+        return Err(StageError::data(
+            "no slice of the training cases is selected",
+        ));
     }
     Ok(slices)
 }

@@ -60,10 +60,12 @@ pub(super) fn run(
     let entry = pretext::find(&spec.pretext)
         .ok_or_else(|| StageError::new(format!("unknown pretext task '{}'", spec.pretext)))?;
     let Some(train) = entry.train else {
-        return Err(StageError::new(format!("'{}' has nothing to pre-train", entry.name)));
+        return Err(StageError::new(format!(
+            "'{}' has nothing to pre-train",
+            entry.name
+        )));
     };
-    let by_reference =
-        spec.amlp.uses_labels() && spec.amlp.labels.reference == Reference::Gt;
+    let by_reference = spec.amlp.uses_labels() && spec.amlp.labels.reference == Reference::Gt;
     let images = if by_reference {
         reference_slices(&spec.slices, cx)?
     } else {

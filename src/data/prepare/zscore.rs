@@ -9,7 +9,7 @@ pub(super) const STD_FLOOR: f64 = 1e-8;
 /// Whether only voxels that are not 0 take part, for this physics.
 pub(super) fn nonzero_only(mask: ZscoreMask, kind: ModalityKind) -> bool {
     match mask {
-        ZscoreMask::Auto => matches!(kind, ModalityKind::Mr | ModalityKind::Pet),
+        ZscoreMask::Auto => kind == ModalityKind::Mr,
         ZscoreMask::Nonzero => true,
         ZscoreMask::All => false,
     }

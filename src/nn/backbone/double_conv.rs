@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::nn::init::Initialiser;
-use crate::nn::layer::{Conv2d, NormLayer, relu};
+use crate::nn::layer::{Conv2d, NormLayer};
 use crate::options::Norm;
 
 /// `conv3x3 - norm - ReLU`, twice.
@@ -47,7 +47,7 @@ impl DoubleConv {
         for (conv, norm) in [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)] {
             x = conv.forward(x);
             observe(norm, &x);
-            x = relu(norm.forward(x));
+            x = norm.forward_relu(x);
         }
         x
     }
