@@ -1,5 +1,6 @@
 //! `plan`: what would run, what is cached, and why.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 use super::args::{PlanArgs, PlanFormat};
 use super::exit::{CliError, ExitStatus};
 use super::session::Session;
-use crate::plan::{Change, Graph, Key, Plan, Stage, StageKind, nearest};
+use crate::engine;
+use crate::plan::{Change, Difference, Graph, History, Key, Plan, Stage, StageKind};
 use crate::store::{State, Store};
 
 pub(super) fn plan(args: &PlanArgs) -> Result<ExitStatus, CliError> {
@@ -62,28 +64,25 @@ fn json_plan(plan: &Plan, states: &[State], reasons: &HashMap<Key, String>) -> V
 
 /// Why each stage that is not cached would run.
 fn reasons(store: &Store, plan: &Plan, states: &[State]) -> Result<HashMap<Key, String>, CliError> {
-    let mut records: HashMap<StageKind, Vec<(Key, Value)>> = HashMap::new();
+    let mut histories: HashMap<StageKind, History> = HashMap::new();
     let mut reasons = HashMap::new();
+    let cached: Vec<bool> = states.iter().map(State::is_cached).collect();
+    let needed = engine::needed(plan, &cached).map_err(CliError::internal)?;
     let state_of: HashMap<&Key, &State> = plan.stages.iter().map(|s| &s.key).zip(states).collect();
     let by_key: HashMap<&Key, &Stage> = plan.stages.iter().map(|s| (&s.key, s)).collect();
-    for (stage, state) in plan.stages.iter().zip(states) {
+    for ((stage, state), needed) in plan.stages.iter().zip(states).zip(needed) {
         let reason = match state {
             State::Cached => continue,
+            _ if !needed => "not needed: all that reads it is cached".to_owned(),
             State::Damaged { reason } => format!("its artifact is damaged: {reason}"),
             State::Running { holder } => format!("running: {holder}"),
             State::Failed { failure } => format!("failed: {}", failure.message),
             State::Missing => {
-                if !records.contains_key(&stage.kind) {
-                    let found = store
-                        .records(stage.kind)
-                        .map_err(CliError::internal)?
-                        .into_iter()
-                        .map(|r| (r.key, r.preimage))
-                        .collect();
-                    records.insert(stage.kind, found);
-                }
-                let known = records.get(&stage.kind).map_or(&[][..], Vec::as_slice);
-                missing_reason(stage, known, &state_of, &by_key)
+                let history = match histories.entry(stage.kind) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(empty) => empty.insert(history(store, stage.kind)?),
+                };
+                missing_reason(stage, history, &state_of, &by_key)
             }
         };
         reasons.insert(stage.key.clone(), reason);
@@ -91,50 +90,41 @@ fn reasons(store: &Store, plan: &Plan, states: &[State]) -> Result<HashMap<Key, 
     Ok(reasons)
 }
 
+/// What the store holds of a kind.
+fn history(store: &Store, kind: StageKind) -> Result<History, CliError> {
+    let mut history = History::default();
+    for record in store.records(kind).map_err(CliError::internal)? {
+        history.add(record.key, &record.preimage);
+    }
+    Ok(history)
+}
+
 /// The field by which a missing stage differs from the nearest artifact of its kind. Where only
 /// inputs differ, the stage is dragged along by the one that made them differ.
 fn missing_reason(
     stage: &Stage,
-    known: &[(Key, Value)],
+    history: &History,
     states: &HashMap<&Key, &State>,
     by_key: &HashMap<&Key, &Stage>,
 ) -> String {
-    let candidates = known.iter().map(|(key, preimage)| (preimage, key));
-    let Some((old, changes)) = nearest(&stage.preimage, candidates) else {
-        return "never run".to_owned();
-    };
-    // The cells of a table are keys of its inputs.
-    let own: Vec<&Change> = changes
+    let dragged_by = stage
+        .inputs
         .iter()
-        .filter(|c| !c.path.starts_with("inputs.") && c.path != "spec.cells")
-        .collect();
-    if own.is_empty() {
-        let dragged: Vec<&str> = stage
-            .inputs
-            .iter()
-            .filter(|i| {
-                changes
-                    .iter()
-                    .any(|c| c.path == format!("inputs.{}", i.role))
-            })
-            .filter(|i| states.get(&i.key).is_some_and(|s| !s.is_cached()))
-            .filter_map(|i| by_key.get(&i.key).map(|s| s.kind.name()))
-            .collect();
-        if let Some(first) = dragged.first() {
-            return format!("follows {first}, which runs");
+        .filter(|i| states.get(&i.key).is_some_and(|s| !s.is_cached()))
+        .find_map(|i| by_key.get(&i.key));
+    match history.difference(&stage.preimage) {
+        Difference::New => "never run".to_owned(),
+        Difference::Inputs => match dragged_by {
+            Some(cause) => format!("follows {}, which runs", cause.kind),
+            None => "never run on these inputs".to_owned(),
+        },
+        // Far relatives explain nothing.
+        Difference::Fields(_, changes) if changes.len() > 4 => "never run".to_owned(),
+        Difference::Fields(old, changes) => {
+            let list: Vec<String> = changes.iter().map(in_a_line).collect();
+            format!("{} (against {})", list.join("; "), old.short())
         }
-        let roles: Vec<&str> = changes
-            .iter()
-            .filter_map(|c| c.path.strip_prefix("inputs."))
-            .collect();
-        return format!("another input than {}: {}", old.short(), roles.join(", "));
     }
-    // Far relatives explain nothing.
-    if own.len() > 4 {
-        return "never run".to_owned();
-    }
-    let list: Vec<String> = own.iter().map(|c| in_a_line(c)).collect();
-    format!("{} (against {})", list.join("; "), old.short())
 }
 
 /// A change without the text of long lists.

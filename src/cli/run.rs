@@ -5,6 +5,7 @@ use super::exit::{CliError, ExitStatus};
 use super::session::{self, Session};
 use super::table::write_tables;
 use crate::engine::{LocalOptions, Stop, local, progress};
+use crate::plan::{Plan, StageKind};
 use crate::stage::Runner;
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
@@ -35,7 +36,10 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
         ledger: session::ledger(&session.root)?,
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.unwrap_or(cores).max(1);
+    let jobs = match args.jobs {
+        Some(jobs) => jobs.max(1),
+        None => cores.min(width(&plan, &session)?),
+    };
     let exe = std::env::current_exe().map_err(CliError::internal)?;
     let options = LocalOptions {
         jobs,
@@ -65,4 +69,22 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
     } else {
         ExitStatus::Failed
     })
+}
+
+/// How many trainings can run side by side at most: as many as the largest kind of them has stages
+/// to run. One training alone gets all cores.
+fn width(plan: &Plan, session: &Session) -> Result<usize, CliError> {
+    let states = session
+        .store
+        .lookup_all(&plan.stages)
+        .map_err(CliError::internal)?;
+    let missing = |kind: StageKind| {
+        plan.stages
+            .iter()
+            .zip(&states)
+            .filter(|(stage, state)| stage.kind == kind && !state.is_cached())
+            .count()
+    };
+    let widest = missing(StageKind::Pretrain).max(missing(StageKind::Finetune));
+    Ok(widest.max(1))
 }

@@ -37,8 +37,8 @@ pub(super) fn write_tables(
         let folder = session.results(results, &experiment.resolved);
         let mut scores = Scores::new(session, experiment);
         for (key, spec) in &experiment.compiled.tables {
-            let input = table_input(spec, &ledger, |key| scores.of(key))
-                .map_err(CliError::internal)?;
+            let input =
+                table_input(spec, &ledger, |key| scores.of(key)).map_err(CliError::internal)?;
             holes |= input.cells.iter().any(|c| c.mean.is_none());
             if !quiet {
                 println!("{}", report::terminal(&input, WIDTH));

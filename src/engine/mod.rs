@@ -20,5 +20,6 @@ pub use error::{EngineError, StageError};
 pub use events::{Event, EventSink, Progress};
 pub use local::LocalOptions;
 pub use outcome::{RunReport, Skipped};
+pub use schedule::needed;
 pub use status::{RunState, RunStatus, RunningStage};
 pub use stop::Stop;

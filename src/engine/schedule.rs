@@ -14,6 +14,18 @@ pub(super) struct Graph {
     readers: Vec<Vec<usize>>,
     /// Weight of the longest way from each stage to an end of the plan, itself included.
     reach: Vec<u64>,
+    /// Stages that are wanted for their own sake: what nothing reads, and the scores, from which
+    /// tables are shown.
+    wanted: Vec<bool>,
+}
+
+/// Which stages of `plan` a run would make, given which are cached: a stage that is missing but read
+/// by cached ones only is not needed.
+///
+/// # Errors
+/// The plan is no graph in order.
+pub fn needed(plan: &Plan, cached: &[bool]) -> Result<Vec<bool>, EngineError> {
+    Ok(Graph::of(plan)?.needed(cached))
 }
 
 impl Graph {
@@ -53,18 +65,25 @@ impl Graph {
             let after = readers[i].iter().map(|&j| reach[j]).max().unwrap_or(0);
             reach[i] = after + weight(plan.stages[i].kind);
         }
+        let wanted = plan
+            .stages
+            .iter()
+            .zip(&readers)
+            .map(|(stage, readers)| readers.is_empty() || stage.kind == StageKind::Evaluate)
+            .collect();
         Ok(Self {
             inputs,
             readers,
             reach,
+            wanted,
         })
     }
 
-    /// The stages to run: the ends of the plan that are not cached, and what of their ancestors
-    /// they need. A cached stage needs none of its inputs.
+    /// The stages to run: what is wanted and not cached, and what of their ancestors they need. A
+    /// cached stage needs none of its inputs.
     fn needed(&self, cached: &[bool]) -> Vec<bool> {
         let mut needed: Vec<bool> = (0..cached.len())
-            .map(|i| !cached[i] && self.readers[i].is_empty())
+            .map(|i| !cached[i] && self.wanted[i])
             .collect();
         for i in (0..cached.len()).rev() {
             if needed[i] {

@@ -1,6 +1,11 @@
 //! Why a stage is not cached: which field changed, from what, to what.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use serde_json::Value;
+
+use super::Key;
 
 /// A field of a pre-image that differs.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,8 +65,7 @@ fn walk(path: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Ch
     }
 }
 
-/// The candidate with the fewest differences, with those differences. Differences in inputs count
-/// less than fields of the stage's own: an input differs because something before it does.
+/// The candidate with the fewest differences, with those differences.
 #[must_use]
 pub fn nearest<'a, T>(
     new: &Value,
@@ -70,12 +74,70 @@ pub fn nearest<'a, T>(
     candidates
         .into_iter()
         .map(|(old, tag)| (tag, changes(old, new)))
-        .min_by_key(|(_, found)| {
-            found
-                .iter()
-                .map(|c| if c.path.starts_with("inputs.") { 2 } else { 3 })
-                .sum::<usize>()
-        })
+        .min_by_key(|(_, found)| found.len())
+}
+
+/// What a kind of stage was already run with: the fields of its own (all of the pre-image but the
+/// inputs), each combination once, so that explaining thousands of stages stays cheap.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    seen: HashMap<String, usize>,
+    fields: Vec<(Value, Key)>,
+    explained: RefCell<HashMap<String, Difference>>,
+}
+
+/// How a stage differs from what was run before.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Difference {
+    /// No stage of its kind was run.
+    New,
+    /// One was run with the same fields, on other inputs.
+    Inputs,
+    /// Fields differ from the nearest one.
+    Fields(Key, Vec<Change>),
+}
+
+impl History {
+    /// Adds the pre-image of an artifact.
+    pub fn add(&mut self, key: Key, preimage: &Value) {
+        let own = own_fields(preimage);
+        let text = super::canonical_json(&own);
+        if !self.seen.contains_key(&text) {
+            self.seen.insert(text, self.fields.len());
+            self.fields.push((own, key));
+        }
+    }
+
+    /// How a stage with this pre-image differs.
+    #[must_use]
+    pub fn difference(&self, preimage: &Value) -> Difference {
+        let own = own_fields(preimage);
+        let text = super::canonical_json(&own);
+        if self.seen.contains_key(&text) {
+            return Difference::Inputs;
+        }
+        if let Some(known) = self.explained.borrow().get(&text) {
+            return known.clone();
+        }
+        let found = match nearest(&own, self.fields.iter().map(|(v, k)| (v, k))) {
+            None => Difference::New,
+            Some((key, changes)) => Difference::Fields(key.clone(), changes),
+        };
+        self.explained.borrow_mut().insert(text, found.clone());
+        found
+    }
+}
+
+/// A pre-image without its inputs; the cells of a table are keys of its inputs too.
+fn own_fields(preimage: &Value) -> Value {
+    let mut own = preimage.clone();
+    if let Some(map) = own.as_object_mut() {
+        map.remove("inputs");
+        if let Some(spec) = map.get_mut("spec").and_then(Value::as_object_mut) {
+            spec.remove("cells");
+        }
+    }
+    own
 }
 
 #[cfg(test)]

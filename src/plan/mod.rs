@@ -9,7 +9,7 @@ mod spec;
 mod stage;
 
 pub use build::{Compiled, DataFact, compile};
-pub use explain::{Change, changes, nearest};
+pub use explain::{Change, Difference, History, changes, nearest};
 pub use graph::Graph;
 pub use key::{DeviceClass, Key, KeyError, canonical_json};
 pub use spec::{

@@ -2,8 +2,9 @@
 
 use super::{Cell, TableInput};
 
-/// Columns of the long form. A hole has an empty mean and its reason in the last column.
-pub const CSV_COLUMNS: [&str; 13] = [
+/// Columns of the long form. A hole has an empty mean and its reason in `hole`; `empty` says what
+/// the mean was made of, over all seeds and regions.
+pub const CSV_COLUMNS: [&str; 14] = [
     "table",
     "dataset",
     "modality",
@@ -17,6 +18,7 @@ pub const CSV_COLUMNS: [&str; 13] = [
     "difference",
     "stage_keys",
     "hole",
+    "empty",
 ];
 
 /// A table that cannot be written as CSV.
@@ -76,6 +78,7 @@ pub fn csv(input: &TableInput) -> Result<String, CsvError> {
                 six_digits(cell.difference),
                 cell.stage_keys.join(";"),
                 cell.hole.clone().unwrap_or_default(),
+                made_of(cell),
             ])
             .map_err(write)?;
     }
@@ -110,6 +113,19 @@ fn in_order(input: &TableInput) -> Vec<&Cell> {
         )
     });
     cells
+}
+
+/// `n=12;both=0;one=3;undefined=0`: values averaged, units with both masks and with one mask empty,
+/// values left out. Empty for a cell without results.
+fn made_of(cell: &Cell) -> String {
+    if cell.values.is_empty() {
+        return String::new();
+    }
+    let counts = cell.counts;
+    format!(
+        "n={};both={};one={};undefined={}",
+        counts.n, counts.both_empty, counts.one_empty, counts.undefined
+    )
 }
 
 fn six_digits(value: Option<f64>) -> String {

@@ -91,7 +91,7 @@ impl fmt::Display for Summary {
 /// Columns of a data set that share a summary: each of the modalities with each of the metrics.
 struct Line<'a> {
     modalities: Vec<&'a str>,
-    metrics: Vec<String>,
+    metrics: Vec<&'a str>,
     summary: Summary,
 }
 
@@ -112,16 +112,16 @@ pub(super) fn summarise(columns: &[ViewColumn], cells: &[(usize, Counts)]) -> Ve
             .filter(|(c, _)| c.dataset == dataset)
             .collect();
         let modalities = distinct(of_dataset.iter().map(|(c, _)| c.modality.as_str()));
-        let metrics = distinct(of_dataset.iter().map(|(c, _)| c.metric.as_str())).len();
+        let metrics = distinct(of_dataset.iter().map(|(c, _)| c.metric.as_str()));
         for line in merged(&of_dataset, &modalities) {
             let mut text = dataset.to_owned();
             if line.modalities.len() < modalities.len() {
                 text.push(' ');
                 text.push_str(&listed(&line.modalities));
             }
-            if line.metrics.len() < metrics {
+            if line.metrics.len() < metrics.len() {
                 text.push_str(", ");
-                text.push_str(&listed(&line.metrics));
+                text.push_str(&which(&line.metrics, &metrics));
             }
             lines.push(format!("{text}: {}", line.summary));
         }
@@ -136,12 +136,12 @@ fn merged<'a>(
 ) -> Vec<Line<'a>> {
     let mut lines: Vec<Line<'a>> = Vec::new();
     for &modality in modalities {
-        let mut own: Vec<(Vec<String>, Summary)> = Vec::new();
+        let mut own: Vec<(Vec<&str>, Summary)> = Vec::new();
         for (column, summary) in columns.iter().filter(|(c, _)| c.modality == modality) {
             let Some(summary) = summary.filter(Summary::hides) else {
                 continue;
             };
-            let metric = column.metric.replace('_', " ");
+            let metric = column.metric.as_str();
             match own.iter_mut().find(|(_, s)| *s == summary) {
                 Some((metrics, _)) => metrics.push(metric),
                 None => own.push((vec![metric], summary)),
@@ -160,6 +160,20 @@ fn merged<'a>(
         }
     }
     lines
+}
+
+/// Some of the metrics in words. All of one region, or all of their mean, usually agree.
+fn which(some: &[&str], all: &[&str]) -> String {
+    let regions = |metrics: &[&str]| metrics.iter().filter(|m| m.contains('_')).count();
+    let (own, single) = (regions(some), regions(all));
+    if single > 0 && own == single && own == some.len() {
+        return "single regions".to_owned();
+    }
+    if single > 0 && own == 0 && some.len() == all.len() - single {
+        return "mean of regions".to_owned();
+    }
+    let names: Vec<String> = some.iter().map(|m| m.replace('_', " ")).collect();
+    listed(&names)
 }
 
 /// Each item once, in the order of first appearance.
@@ -257,6 +271,19 @@ mod tests {
         assert!(summarise(&columns, &[]).is_empty());
         let one = summarise(&columns, &[(0, counts(1, 1, 0, 0))]);
         assert_eq!(one, ["a: 1 value per cell, one mask empty in 1, both in 0"]);
+    }
+
+    #[test]
+    fn metrics_of_regions_are_named_together() {
+        let all = ["DSC", "DSC_ET", "HD95", "HD95_ET"];
+        assert_eq!(which(&["DSC", "HD95"], &all), "mean of regions");
+        assert_eq!(which(&["DSC_ET", "HD95_ET"], &all), "single regions");
+        assert_eq!(
+            which(&["DSC", "DSC_ET", "HD95"], &all),
+            "DSC, DSC ET and HD95"
+        );
+        assert_eq!(which(&["DSC_ET"], &all), "DSC ET");
+        assert_eq!(which(&["HD95"], &["DSC", "HD95"]), "HD95");
     }
 
     #[test]

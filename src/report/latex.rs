@@ -3,11 +3,12 @@
 use super::TableInput;
 use super::view::{Rank, Shown, View, ViewColumn, one_line};
 
-/// The table as a LaTeX float; needs the package `booktabs`. Same input, same bytes.
+/// The table as a LaTeX float, no wider than the text; needs the packages `booktabs` and
+/// `graphicx`. Same input, same bytes.
 #[must_use]
 pub fn latex(input: &TableInput) -> String {
     let view = View::new(input);
-    let mut out = String::from("% Written by amlp-run. Needs \\usepackage{booktabs}.\n");
+    let mut out = String::from("% Written by amlp-run. Needs \\usepackage{booktabs,graphicx}.\n");
     let header = input.header();
     for (label, text) in &header {
         out.push_str(&format!("% {label}: {}\n", one_line(text)));
@@ -18,10 +19,12 @@ pub fn latex(input: &TableInput) -> String {
         .map(|(label, text)| format!("{label}: {}.", escape(text)))
         .collect();
     out.push_str(&format!(
-        "\\caption{{{}. {}}}\n",
+        "\\caption{{{}. {}}}\n\\label{{tab:{}}}\n",
         escape(&input.title),
-        facts.join(" ")
+        facts.join(" "),
+        label_name(&input.number)
     ));
+    out.push_str(SHRUNK);
     out.push_str(&format!(
         "\\begin{{tabular}}{{l{}}}\n\\toprule\n",
         "r".repeat(view.columns.len())
@@ -40,7 +43,7 @@ pub fn latex(input: &TableInput) -> String {
         out.push_str("\\midrule\n");
         if !group.label.is_empty() {
             out.push_str(&format!(
-                "\\multicolumn{{{}}}{{l}}{{{}}} \\\\\n",
+                "\\multicolumn{{{}}}{{l}}{{\\textit{{{}}}}} \\\\\n",
                 view.columns.len() + 1,
                 escape(&group.label)
             ));
@@ -63,12 +66,12 @@ pub fn latex(input: &TableInput) -> String {
             }
         }
     }
-    out.push_str("\\bottomrule\n\\end{tabular}\n");
+    out.push_str("\\bottomrule\n\\end{tabular}}\n");
     for (i, note) in view.notes.iter().enumerate() {
         out.push_str(&format!(
             "\\par{{\\footnotesize $^{{{}}}$ {}}}\n",
             i + 1,
-            escape(note)
+            escape(&note.to_string())
         ));
     }
     for line in &view.counts {
@@ -76,6 +79,15 @@ pub fn latex(input: &TableInput) -> String {
     }
     out.push_str("\\end{table*}\n");
     out
+}
+
+/// Opens a box that makes a table fit the text, and leaves one that fits as it is. The tabular ends
+/// it.
+const SHRUNK: &str = "\\resizebox{\\ifdim\\width>\\textwidth\\textwidth\\else\\width\\fi}{!}{%\n";
+
+/// The number of a table as a key for `\ref`.
+fn label_name(number: &str) -> String {
+    number.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 /// A header line in which neighbours of equal key share a cell; what stands behind the last NUL of
@@ -90,15 +102,18 @@ fn spanning(columns: &[ViewColumn], key: impl Fn(&ViewColumn) -> String) -> Stri
         }
     }
     let mut out = String::new();
+    let mut rules = String::new();
+    let mut at = 2;
     for (name, n) in spans {
         let shown = name.rsplit('\0').next().unwrap_or_default();
         out.push_str(&format!(
             " & \\multicolumn{{{n}}}{{c}}{{{}}}",
             escape(shown)
         ));
+        rules.push_str(&format!("\\cmidrule(lr){{{at}-{}}}", at + n - 1));
+        at += n;
     }
-    out.push_str(" \\\\\n");
-    out
+    format!("{out} \\\\\n{rules}\n")
 }
 
 fn text(cell: &Shown) -> String {
@@ -141,6 +156,10 @@ fn escape(text: &str) -> String {
             '↑' => out.push_str("$\\uparrow$"),
             '↓' => out.push_str("$\\downarrow$"),
             '±' => out.push_str("$\\pm$"),
+            '|' => out.push_str("\\textbar{}"),
+            '"' => out.push_str("''"),
+            // After the end of a row these two would be read as its options.
+            '[' | '*' => out.push_str(&format!("{{{c}}}")),
             '<' => out.push_str("$<$"),
             '>' => out.push_str("$>$"),
             c if c.is_control() => out.push(' '),

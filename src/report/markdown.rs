@@ -23,8 +23,10 @@ pub fn markdown(input: &TableInput) -> String {
         out.push_str(" `published (difference)`: the paper's number, and ours minus it.");
     }
     out.push('\n');
-    section(&mut out, "Holes", &view.notes, true);
-    section(&mut out, "Empty masks, over all seeds", &view.counts, false);
+    let notes: Vec<String> = view.notes.iter().map(ToString::to_string).collect();
+    section(&mut out, "Holes", &notes, true);
+    let title = "Empty masks, over the seeds and regions of a cell";
+    section(&mut out, title, &view.counts, false);
     out
 }
 

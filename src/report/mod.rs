@@ -2,6 +2,7 @@
 
 mod cell;
 mod csv;
+mod empty;
 mod latex;
 mod ledger;
 pub mod lint;

@@ -99,7 +99,7 @@ impl TableInput {
         for data in &facts.data {
             let mut text = format!("{} (layout {})", self.shown(&data.name), data.layout);
             if data.phantom {
-                text.push_str(", synthetic images, no patients");
+                text.push_str(", synthetic images");
             }
             if !data.split.is_empty() {
                 text.push_str("; ");

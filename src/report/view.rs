@@ -2,10 +2,12 @@
 //! modality and metric, numbers as text, ranks, footnotes.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use crate::metric::Direction;
 
 use super::cell::Counts;
+use super::empty::summarise;
 use super::table::direction;
 use super::{Cell, TableInput};
 
@@ -68,12 +70,30 @@ impl ViewColumn {
     }
 }
 
+/// A footnote: why cells, or seeds of them, have no value.
+pub(super) struct Note {
+    pub(super) reason: String,
+    /// Cells that it is for.
+    pub(super) cells: usize,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.cells == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{} ({} cell{plural})",
+            one_line(&self.reason),
+            self.cells
+        )
+    }
+}
+
 pub(super) struct View {
     pub(super) columns: Vec<ViewColumn>,
     pub(super) groups: Vec<Group>,
-    /// Footnotes: why cells are holes.
-    pub(super) notes: Vec<String>,
-    /// What the means were made of.
+    pub(super) notes: Vec<Note>,
+    /// What the means were made of, where they hide something.
     pub(super) counts: Vec<String>,
 }
 
@@ -116,6 +136,7 @@ impl View {
             notes: Vec::new(),
             counts: Vec::new(),
         };
+        let mut counted = Vec::new();
         for &label in &input.labels {
             let rows: Vec<(&str, Vec<Option<&Cell>>)> = input
                 .methods
@@ -135,10 +156,15 @@ impl View {
                 })
                 .filter(|(_, row)| row.iter().any(Option::is_some))
                 .collect();
+            for (_, row) in &rows {
+                let cells = row.iter().enumerate();
+                counted.extend(cells.filter_map(|(c, cell)| Some((c, made_of((*cell)?)?))));
+            }
             if !rows.is_empty() {
                 view.add_group(label, &rows);
             }
         }
+        view.counts = summarise(&view.columns, &counted);
         view
     }
 
@@ -167,18 +193,22 @@ impl View {
                 method: (*method).to_owned(),
                 cells,
             });
-            self.count(&label, method, row);
         }
         self.groups.push(Group { label, rows: shown });
     }
 
     fn show(&mut self, cell: &Cell, best: &[Option<i64>; 2]) -> Shown {
         let note = cell.hole.as_ref().map(|reason| {
-            let at = self.notes.iter().position(|n| n == reason);
-            at.unwrap_or_else(|| {
-                self.notes.push(reason.clone());
+            let at = self.notes.iter().position(|n| n.reason == *reason);
+            let at = at.unwrap_or_else(|| {
+                self.notes.push(Note {
+                    reason: reason.clone(),
+                    cells: 0,
+                });
                 self.notes.len() - 1
-            }) + 1
+            });
+            self.notes[at].cells += 1;
+            at + 1
         });
         let printed = cell.mean.map(as_printed);
         let rank = match printed {
@@ -195,44 +225,11 @@ impl View {
             note,
         }
     }
+}
 
-    /// One line for each column group whose means hide something: metrics with equal counts share
-    /// it.
-    fn count(&mut self, label: &str, method: &str, row: &[Option<&Cell>]) {
-        let mut lines: Vec<(String, Counts, Vec<String>)> = Vec::new();
-        for (column, cell) in self.columns.iter().zip(row) {
-            let Some(counts) = cell.map(|c| c.counts) else {
-                continue;
-            };
-            if counts.undefined + counts.both_empty + counts.one_empty == 0 {
-                continue;
-            }
-            let place = format!("{} {}", column.dataset, column.modality);
-            let metric = column.metric.replace('_', " ");
-            match lines
-                .iter_mut()
-                .find(|(p, c, _)| *p == place && *c == counts)
-            {
-                Some((_, _, metrics)) => metrics.push(metric),
-                None => lines.push((place, counts, vec![metric])),
-            }
-        }
-        let label = if label.is_empty() {
-            String::new()
-        } else {
-            format!("{label}, ")
-        };
-        for (place, counts, metrics) in lines {
-            self.counts.push(format!(
-                "{label}{method}, {place}, {}: {} values; both masks empty {}, one empty {}, undefined {}",
-                metrics.join(" and "),
-                counts.n,
-                counts.both_empty,
-                counts.one_empty,
-                counts.undefined,
-            ));
-        }
-    }
+/// Counts of a cell that has any result.
+fn made_of(cell: &Cell) -> Option<Counts> {
+    (!cell.values.is_empty()).then_some(cell.counts)
 }
 
 /// The best and the second best number as printed; none where there is nothing to compare.

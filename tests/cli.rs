@@ -1,0 +1,18 @@
+//! The program as its users run it: arguments in; exit code, output and files out.
+
+#[path = "cli/checks.rs"]
+mod checks;
+#[path = "cli/files.rs"]
+mod files;
+#[path = "cli/kill.rs"]
+mod kill;
+#[path = "cli/predict.rs"]
+mod predict;
+#[path = "cli/project.rs"]
+mod project;
+#[path = "cli/questions.rs"]
+mod questions;
+#[path = "cli/run.rs"]
+mod run;
+#[path = "cli/usage.rs"]
+mod usage;
