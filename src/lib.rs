@@ -5,6 +5,11 @@
 //! resolves it to plain values, `plan` turns those into stages with keys, `engine` runs what is
 //! missing, `stage` says what each kind of stage does, `report` turns stored scores into tables.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo)
+)]
+
 pub mod cli;
 pub mod cluster;
 pub mod data;

@@ -94,7 +94,7 @@ fn reasons(store: &Store, plan: &Plan, states: &[State]) -> Result<HashMap<Key, 
 fn history(store: &Store, kind: StageKind) -> Result<History, CliError> {
     let mut history = History::default();
     for record in store.records(kind).map_err(CliError::internal)? {
-        history.add(record.key, &record.preimage);
+        history.add(record.key, &record.label, &record.preimage);
     }
     Ok(history)
 }
@@ -112,14 +112,12 @@ fn missing_reason(
         .iter()
         .filter(|i| states.get(&i.key).is_some_and(|s| !s.is_cached()))
         .find_map(|i| by_key.get(&i.key));
-    match history.difference(&stage.preimage) {
+    match history.difference(&stage.label, &stage.preimage) {
         Difference::New => "never run".to_owned(),
         Difference::Inputs => match dragged_by {
             Some(cause) => format!("follows {}, which runs", cause.kind),
             None => "never run on these inputs".to_owned(),
         },
-        // Far relatives explain nothing.
-        Difference::Fields(_, changes) if changes.len() > 4 => "never run".to_owned(),
         Difference::Fields(old, changes) => {
             let list: Vec<String> = changes.iter().map(in_a_line).collect();
             format!("{} (against {})", list.join("; "), old.short())

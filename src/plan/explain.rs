@@ -83,45 +83,59 @@ pub fn nearest<'a, T>(
 pub struct History {
     seen: HashMap<String, usize>,
     fields: Vec<(Value, Key)>,
+    by_label: HashMap<String, Vec<usize>>,
     explained: RefCell<HashMap<String, Difference>>,
 }
 
 /// How a stage differs from what was run before.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Difference {
-    /// No stage of its kind was run.
+    /// Nothing near was run.
     New,
-    /// One was run with the same fields, on other inputs.
+    /// A stage was run with the same fields, on other inputs.
     Inputs,
-    /// Fields differ from the nearest one.
+    /// Fields differ from the nearest stage: one of the same name, or one that differs in a single
+    /// field.
     Fields(Key, Vec<Change>),
 }
 
 impl History {
-    /// Adds the pre-image of an artifact.
-    pub fn add(&mut self, key: Key, preimage: &Value) {
+    /// Adds an artifact: its key, its name for people, its pre-image.
+    pub fn add(&mut self, key: Key, label: &str, preimage: &Value) {
         let own = own_fields(preimage);
-        let text = super::canonical_json(&own);
-        if !self.seen.contains_key(&text) {
-            self.seen.insert(text, self.fields.len());
+        let next = self.fields.len();
+        let index = *self.seen.entry(super::canonical_json(&own)).or_insert(next);
+        if index == next {
             self.fields.push((own, key));
+        }
+        let same_name = self.by_label.entry(label.to_owned()).or_default();
+        if !same_name.contains(&index) {
+            same_name.push(index);
         }
     }
 
-    /// How a stage with this pre-image differs.
+    /// How a stage with this name and pre-image differs.
     #[must_use]
-    pub fn difference(&self, preimage: &Value) -> Difference {
+    pub fn difference(&self, label: &str, preimage: &Value) -> Difference {
         let own = own_fields(preimage);
         let text = super::canonical_json(&own);
         if self.seen.contains_key(&text) {
             return Difference::Inputs;
         }
+        if let Some(indices) = self.by_label.get(label) {
+            let candidates = indices
+                .iter()
+                .map(|&i| (&self.fields[i].0, &self.fields[i].1));
+            if let Some((key, changes)) = nearest(&own, candidates) {
+                return Difference::Fields(key.clone(), changes);
+            }
+        }
         if let Some(known) = self.explained.borrow().get(&text) {
             return known.clone();
         }
         let found = match nearest(&own, self.fields.iter().map(|(v, k)| (v, k))) {
-            None => Difference::New,
-            Some((key, changes)) => Difference::Fields(key.clone(), changes),
+            Some((key, changes)) if changes.len() == 1 => Difference::Fields(key.clone(), changes),
+            _ => Difference::New,
         };
         self.explained.borrow_mut().insert(text, found.clone());
         found
