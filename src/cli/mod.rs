@@ -46,6 +46,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
             return status.into();
         }
     };
+    if !matches!(cli.command, Command::Run(_) | Command::Work(_)) {
+        end_quietly_on_closed_pipe();
+    }
     let result = match cli.command {
         Command::Run(a) => run::run(&a),
         Command::Plan(a) => plan::plan(&a),
@@ -69,5 +72,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
             error.print();
             error.status.into()
         }
+    }
+}
+
+/// `amlp-run list | head` ends like any other command when its reader leaves. Runs and workers do
+/// not: their artifacts matter more than who reads their output.
+fn end_quietly_on_closed_pipe() {
+    #[cfg(unix)]
+    // SAFETY: sets a disposition that the system defines, before other threads start.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
 }

@@ -1,5 +1,6 @@
 //! `table`: tables from cached artifacts only.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use super::args::TableArgs;
@@ -41,7 +42,7 @@ pub(super) fn write_tables(
                 table_input(spec, &ledger, |key| scores.of(key)).map_err(CliError::internal)?;
             holes |= input.cells.iter().any(|c| c.mean.is_none());
             if !quiet {
-                println!("{}", report::terminal(&input, WIDTH));
+                say(&report::terminal(&input, WIDTH));
             }
             if session.partial {
                 continue;
@@ -55,10 +56,15 @@ pub(super) fn write_tables(
             write_table(&input, &folder).map_err(CliError::internal)?;
         }
         if !quiet && !session.partial {
-            println!("tables: {}", folder.display());
+            say(&format!("tables: {}", folder.display()));
         }
     }
     Ok(holes)
+}
+
+/// Prints a line; a reader that has left is no reason to fail a run that is done.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Copies the files of a finished table, where they are not the same already.

@@ -127,6 +127,15 @@ impl Project {
         found
     }
 
+    /// How many artifacts the store holds.
+    pub fn stored(&self) -> usize {
+        let store = self.path(".amlp/store");
+        names(&store)
+            .iter()
+            .map(|kind| names(&store.join(kind)).len())
+            .sum()
+    }
+
     /// The folder of an artifact.
     pub fn artifact(&self, stage: &Planned) -> PathBuf {
         self.path(".amlp/store").join(&stage.kind).join(&stage.key)
@@ -210,7 +219,10 @@ pub fn count(plan: &[Planned], state: &str) -> BTreeMap<String, usize> {
 
 /// `[("split", 2)]` as [`count`] gives it.
 pub fn counts(expected: &[(&str, usize)]) -> BTreeMap<String, usize> {
-    expected.iter().map(|(k, n)| ((*k).to_owned(), *n)).collect()
+    expected
+        .iter()
+        .map(|(k, n)| ((*k).to_owned(), *n))
+        .collect()
 }
 
 pub fn keys(plan: &[Planned]) -> BTreeSet<&str> {

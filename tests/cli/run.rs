@@ -41,7 +41,11 @@ fn a_run_makes_the_store_and_the_tables_and_a_second_run_makes_nothing() {
         .lines()
         .filter(|l| !l.starts_with('#') && l.contains("phantom-"))
         .collect();
-    assert_eq!(cells.len(), 2 * 2 * 2 * 2, "rows x columns x labels x metrics: {csv}");
+    assert_eq!(
+        cells.len(),
+        2 * 2 * 2 * 2,
+        "rows x columns x labels x metrics: {csv}"
+    );
     assert_eq!(project.runs().len(), 1);
 
     let plan = project.plan(&["tiny.toml"]);
@@ -63,7 +67,10 @@ fn dry_run_and_plan_leave_no_trace() {
     let dry = project.run(&["run", "tiny.toml", "--dry-run"]).expect(0);
     dry.shows(&["tiny, profile paper", "table T", "pretrain", "29"]);
     project.run(&["plan", "tiny.toml", "--verbose"]).expect(0);
-    project.run(&["plan", "tiny.toml", "--format", "dot"]).expect(0).shows(&["digraph"]);
+    project
+        .run(&["plan", "tiny.toml", "--format", "dot"])
+        .expect(0)
+        .shows(&["digraph"]);
     assert!(project.runs().is_empty() && project.records().is_empty());
     assert!(names(&project.path("results")).is_empty());
 }
@@ -108,7 +115,10 @@ fn results_that_are_deleted_are_copied_from_the_store() {
     let tables = project.tables();
     fs::remove_dir_all(project.path("results")).unwrap();
     let (runs, records) = (project.runs(), project.records());
-    project.run(&["table", "tiny.toml"]).expect(0).shows(&["Table T."]);
+    project
+        .run(&["table", "tiny.toml"])
+        .expect(0)
+        .shows(&["Table T."]);
     assert_eq!(project.tables(), tables);
     assert_eq!((project.runs(), project.records()), (runs, records));
     // Elsewhere on demand.
@@ -128,7 +138,11 @@ fn after_edit(name: &str, text: &str, missing: &[(&str, usize)]) {
     let old = project.plan(&["tiny.toml"]);
     let new = project.plan(&["edited.toml"]);
     let known = keys(&old);
-    let fresh: Vec<_> = new.iter().filter(|s| !known.contains(s.key.as_str())).cloned().collect();
+    let fresh: Vec<_> = new
+        .iter()
+        .filter(|s| !known.contains(s.key.as_str()))
+        .cloned()
+        .collect();
     assert_eq!(count(&fresh, "missing"), counts(missing), "{name}");
 }
 
@@ -143,12 +157,25 @@ fn edits_of_the_manifest_share_every_stage_that_they_do_not_touch() {
     after_edit(
         "variant",
         &format!("{base}\n[[study.variant]]\nname = \"gentle\"\namlp.patch = 4\n"),
-        &[("pretrain", 2), ("finetune", 4), ("evaluate", 4), ("tabulate", 1)],
+        &[
+            ("pretrain", 2),
+            ("finetune", 4),
+            ("evaluate", 4),
+            ("tabulate", 1),
+        ],
     );
     after_edit(
         "clustering",
-        &format!("{base}\n[[study.variant]]\nname = \"DBSCAN\"\namlp.cluster.method = \"dbscan\"\n"),
-        &[("cluster", 2), ("pretrain", 2), ("finetune", 4), ("evaluate", 4), ("tabulate", 1)],
+        &format!(
+            "{base}\n[[study.variant]]\nname = \"DBSCAN\"\namlp.cluster.method = \"dbscan\"\n"
+        ),
+        &[
+            ("cluster", 2),
+            ("pretrain", 2),
+            ("finetune", 4),
+            ("evaluate", 4),
+            ("tabulate", 1),
+        ],
     );
     after_edit(
         "label ratio",
@@ -158,21 +185,46 @@ fn edits_of_the_manifest_share_every_stage_that_they_do_not_touch() {
     after_edit(
         "modality",
         &edit("\"hecktor/CT\", ", "\"hecktor/CT\", \"hecktor/PET\", "),
-        &[("prepare", 1), ("cluster", 1), ("pretrain", 1), ("finetune", 4), ("evaluate", 4), ("tabulate", 1)],
+        &[
+            ("prepare", 1),
+            ("cluster", 1),
+            ("pretrain", 1),
+            ("finetune", 4),
+            ("evaluate", 4),
+            ("tabulate", 1),
+        ],
     );
     after_edit(
         "both modalities as channels",
         &edit("\"hecktor/CT\", ", "\"hecktor/CT+PET\", \"hecktor/CT\", "),
-        &[("prepare", 1), ("cluster", 1), ("pretrain", 1), ("finetune", 4), ("evaluate", 4), ("tabulate", 1)],
+        &[
+            ("prepare", 1),
+            ("cluster", 1),
+            ("pretrain", 1),
+            ("finetune", 4),
+            ("evaluate", 4),
+            ("tabulate", 1),
+        ],
     );
     after_edit(
         "metric",
-        &edit("metrics = [\"DSC\", \"HD95\"]", "metrics = [\"DSC\", \"HD95\", \"BIoU\"]"),
+        &edit(
+            "metrics = [\"DSC\", \"HD95\"]",
+            "metrics = [\"DSC\", \"HD95\", \"BIoU\"]",
+        ),
         &[("tabulate", 1)],
     );
-    after_edit("title", &edit("title = \"Tiny\"", "title = \"Small\""), &[("tabulate", 1)]);
+    after_edit(
+        "title",
+        &edit("title = \"Tiny\"", "title = \"Small\""),
+        &[("tabulate", 1)],
+    );
     after_edit("comment", &format!("# nothing\n{base}"), &[]);
-    after_edit("rows in another order", &format!("{TINY}{AMLP}{SUP}"), &[("tabulate", 1)]);
+    after_edit(
+        "rows in another order",
+        &format!("{TINY}{AMLP}{SUP}"),
+        &[("tabulate", 1)],
+    );
 }
 
 #[test]
@@ -181,7 +233,10 @@ fn an_edited_study_runs_only_what_is_new() {
     let before: BTreeSet<_> = project.records().into_keys().collect();
     project.write(
         "tiny.toml",
-        &format!("{}\n[[study.variant]]\nname = \"DBSCAN\"\namlp.cluster.method = \"dbscan\"\n", tiny()),
+        &format!(
+            "{}\n[[study.variant]]\nname = \"DBSCAN\"\namlp.cluster.method = \"dbscan\"\n",
+            tiny()
+        ),
     );
     project
         .run(&["tiny.toml"])
@@ -199,7 +254,11 @@ fn a_part_of_the_study_is_shown_and_replaces_no_file() {
     let ran = project
         .run(&["tiny.toml", "--only", "method=Sup", "--only", "label=100"])
         .expect(0);
-    assert!(!ran.out.contains("AMLP") && ran.out.contains("Sup"), "{}", ran.out);
+    assert!(
+        !ran.out.contains("AMLP") && ran.out.contains("Sup"),
+        "{}",
+        ran.out
+    );
     assert!(names(&project.path("results")).is_empty());
     // The whole shares it.
     let plan = project.plan(&["tiny.toml"]);
@@ -214,9 +273,7 @@ fn two_manifests_run_together_and_share() {
         "other.toml",
         &tiny().replace("name = \"tiny\"", "name = \"other\""),
     );
-    project
-        .run(&["tiny.toml", "other.toml", "-q"])
-        .expect(0);
+    project.run(&["tiny.toml", "other.toml", "-q"]).expect(0);
     // One table more: its experiment has another name.
     assert_eq!(project.records().len(), 30);
     assert_eq!(names(&project.path("results")), ["other", "tiny"]);
