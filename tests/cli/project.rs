@@ -27,7 +27,6 @@ pub struct Planned {
     pub key: String,
     pub kind: String,
     pub state: String,
-    pub needs: Vec<String>,
     pub reason: String,
     pub label: String,
 }
@@ -100,7 +99,6 @@ impl Project {
                 key: text(&s["key"]),
                 kind: text(&s["kind"]),
                 state: text(&s["state"]),
-                needs: s["needs"].as_array().unwrap().iter().map(text).collect(),
                 reason: text(&s["reason"]),
                 label: text(&s["label"]),
             })
@@ -125,15 +123,6 @@ impl Project {
             }
         }
         found
-    }
-
-    /// How many artifacts the store holds.
-    pub fn stored(&self) -> usize {
-        let store = self.path(".amlp/store");
-        names(&store)
-            .iter()
-            .map(|kind| names(&store.join(kind)).len())
-            .sum()
     }
 
     /// The folder of an artifact.

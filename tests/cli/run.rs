@@ -30,7 +30,7 @@ fn a_run_makes_the_store_and_the_tables_and_a_second_run_makes_nothing() {
         "Table T. Tiny",
         "phantom-hecktor",
         "phantom-brats2018",
-        "synthetic images, no patients",
+        "synthetic images",
         "50 % labels",
         &format!("tables: {}", folder.display()),
     ])
@@ -156,7 +156,7 @@ fn edits_of_the_manifest_share_every_stage_that_they_do_not_touch() {
     // A variant that no code knows: 2 data sets x 2 label ratios.
     after_edit(
         "variant",
-        &format!("{base}\n[[study.variant]]\nname = \"gentle\"\namlp.patch = 4\n"),
+        &format!("{base}\n[[study.variant]]\nname = \"gentle\"\namlp.amr.sigma0 = 0.15\n"),
         &[
             ("pretrain", 2),
             ("finetune", 4),
