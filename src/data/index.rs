@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_over_a_whole_data_set_takes_milliseconds() {
+    fn a_plan_over_a_known_data_set_reads_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("data");
         let store = dir.path().join("memory.jsonl");
@@ -483,14 +483,7 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let index = index(&names);
         run(&root, &index, &mut DigestMemory::open(&store));
-        let start = std::time::Instant::now();
         let (_, read) = run(&root, &index, &mut DigestMemory::open(&store));
         assert_eq!(read, 0);
-        // Generous: a shared machine with an unoptimised build.
-        assert!(
-            start.elapsed() < Duration::from_secs(1),
-            "{:?}",
-            start.elapsed()
-        );
     }
 }

@@ -4,3 +4,4 @@ pub mod labels;
 pub mod order;
 pub mod patch;
 pub mod schedule;
+pub mod target;

@@ -71,10 +71,9 @@ pub(super) fn run(
     } else {
         training_slices(&spec.slices, cx)?
     };
-    let grid = Grid::new(images.shape(), spec.amlp.patch)?;
-    let labels = if by_reference {
-        Some(reference_labels(&images, &grid)?)
-    } else if spec.amlp.uses_labels() {
+    // With the ground truth as reference the task makes the labels from the masks itself.
+    let labels = if spec.amlp.uses_labels() && !by_reference {
+        let grid = Grid::new(images.shape(), spec.amlp.patch)?;
         Some(cluster::read(cx, images.len(), grid.patches())?)
     } else {
         None
@@ -98,22 +97,4 @@ pub(super) fn run(
     output.encoder.save(&cx.output().join(ENCODER))?;
     write_json(&cx.output().join(CURVE), &output.curve)?;
     Ok(())
-}
-
-/// A patch with at least one lesion pixel is foreground (Table IX with `reference = "gt"`).
-fn reference_labels(images: &dyn Images, grid: &Grid) -> Result<Vec<u8>, StageError> {
-    let [_, height, width] = images.shape();
-    let mut masks = vec![0.0; images.regions() * height * width];
-    let mut all = Vec::with_capacity(images.len() * grid.patches());
-    for index in 0..images.len() {
-        images.masks(index, &mut masks);
-        let mut any = vec![0.0f32; height * width];
-        for region in masks.chunks_exact(height * width) {
-            for (a, m) in any.iter_mut().zip(region) {
-                *a = a.max(*m);
-            }
-        }
-        all.extend(grid.lesion_labels(&any)?);
-    }
-    Ok(all)
 }
