@@ -33,7 +33,7 @@ impl RunStage for Pretender {
         let healed = diary.with_file_name("healed").exists();
         let checkpoint = cx.work().join("checkpoint");
         match stage.spec["do"].as_str().unwrap() {
-            "work" => {}
+            "work" | "name gpu" => {}
             "nap" => std::thread::sleep(Duration::from_millis(40)),
             _ if healed => {}
             "fail" => {
@@ -77,6 +77,9 @@ impl RunStage for Pretender {
             other => return Err(StageError::new(format!("unknown word '{other}'"))),
         }
         let mut text = stage.label.clone();
+        if stage.spec["do"] == "name gpu" {
+            text = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or("none".to_owned());
+        }
         for (_, dir) in cx.inputs("in") {
             text.push_str(&format!("({})", fs::read_to_string(dir.join("text.txt"))?));
         }
@@ -456,6 +459,32 @@ fn runners_on_one_store_run_each_stage_once() {
         assert_eq!(report.failed.len(), 1);
         assert_eq!(report.failed[0].key, bad);
     }
+}
+
+#[test]
+fn each_gpu_has_a_slot_and_the_host_its_own() {
+    let mut bench = Bench::new();
+    let host: Vec<Key> = (0..4)
+        .map(|i| bench.add(Cluster, &format!("c{i}"), "name gpu", &[]))
+        .collect();
+    let device: Vec<Key> = (0..3)
+        .flat_map(|i| [(Pretrain, format!("p{i}")), (Evaluate, format!("e{i}"))])
+        .map(|(kind, label)| bench.add(kind, &label, "name gpu", &[]))
+        .collect();
+    let options = LocalOptions {
+        gpus: vec!["7".to_owned(), "GPU-5f".to_owned()],
+        host_jobs: 1,
+        ..bench.options()
+    };
+    let report = bench.run_with(&options, &Silent);
+    assert_eq!(report.ran.len(), 10, "{}", report.summary());
+    for key in &host {
+        assert_eq!(bench.text(key), "none");
+    }
+    let mut seen: Vec<String> = device.iter().map(|key| bench.text(key)).collect();
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen, ["7", "GPU-5f"]);
 }
 
 #[test]

@@ -129,9 +129,15 @@ pub struct RunArgs {
     pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub manifest: ManifestArgs,
-    /// Stages at a time, each with its share of the cores [default: one per core]
-    #[arg(long, short = 'j', value_name = "N")]
-    pub jobs: Option<usize>,
+    /// Stages at a time [default: one per GPU, otherwise one per core]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Threads of each [default: its share of the cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// GPUs to use, as CUDA_VISIBLE_DEVICES names them [default: all, with --device auto]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub gpus: Vec<String>,
     /// Stop at the first failure
     #[arg(long)]
     pub fail_fast: bool,

@@ -35,20 +35,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
         device: session.device,
         ledger: session::ledger(&session.root)?,
     };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = match args.jobs {
-        Some(jobs) => jobs.max(1),
-        None => cores.min(width(&plan, &session)?),
-    };
-    let exe = std::env::current_exe().map_err(CliError::internal)?;
-    let options = LocalOptions {
-        jobs,
-        threads_per_job: (cores / jobs).max(1),
-        fail_fast: args.fail_fast,
-        worker_args: vec!["--device".into(), session.device.to_string().into()],
-        stop: Stop::on_signals(),
-        ..LocalOptions::new(exe)
-    };
+    let options = local_options(args, &session, &plan)?;
     let reporter = progress::reporter(args.quiet);
     let report = local::run(&plan, &session.store, &options, &runner, &*reporter)
         .map_err(CliError::internal)?;
@@ -68,6 +55,40 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
         ExitStatus::Done
     } else {
         ExitStatus::Failed
+    })
+}
+
+/// The slots of this machine: one per GPU where the device is one, otherwise one per core.
+fn local_options(args: &RunArgs, session: &Session, plan: &Plan) -> Result<LocalOptions, CliError> {
+    let exe = std::env::current_exe().map_err(CliError::internal)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let gpus = match args.gpus.as_slice() {
+        [] => session.device.gpus(),
+        named => named.to_owned(),
+    };
+    let device = if gpus.is_empty() {
+        session.device
+    } else {
+        session.device.alone()
+    };
+    let jobs = match args.jobs {
+        Some(jobs) => usize::from(jobs),
+        None if gpus.is_empty() => cores.min(width(plan, session)?),
+        None => gpus.len(),
+    };
+    // Preparation, clustering and tables keep no GPU waiting.
+    let host_jobs = if gpus.is_empty() { 0 } else { cores.min(4) };
+    Ok(LocalOptions {
+        jobs,
+        host_jobs,
+        threads_per_job: args
+            .threads
+            .map_or((cores / jobs.max(host_jobs)).max(1), usize::from),
+        gpus,
+        fail_fast: args.fail_fast,
+        worker_args: vec!["--device".into(), device.to_string().into()],
+        stop: Stop::on_signals(),
+        ..LocalOptions::new(exe)
     })
 }
 

@@ -11,7 +11,7 @@ use super::events::{Both, KindCount, RunLog};
 use super::execute::{self, Execution, KnownInput, Setting};
 use super::panics::{self, Watch};
 use super::process::{Launcher, Processes};
-use super::schedule::{Graph, Schedule};
+use super::schedule::{Graph, Lane, Schedule};
 use super::{EngineError, Event, EventSink, RunReport, RunStage, Skipped, Stop};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Failure, FailureKind, State, Store, host_name, unix_now};
@@ -40,8 +40,12 @@ pub struct LocalOptions {
     pub exe: PathBuf,
     /// Further arguments of workers.
     pub worker_args: Vec<OsString>,
-    /// `CUDA_VISIBLE_DEVICES` of the slots, which share them in turn; empty leaves it alone.
+    /// `CUDA_VISIBLE_DEVICES` of the slots, which share them in turn; empty leaves it alone. With
+    /// GPUs, everything that computes on one runs in a process that sees no other.
     pub gpus: Vec<String>,
+    /// Further slots for stages that compute on no device, so that they keep no GPU waiting; with 0
+    /// they share the slots of the others.
+    pub host_jobs: usize,
     /// Asks the run to stop.
     pub stop: Stop,
 }
@@ -58,6 +62,7 @@ impl LocalOptions {
             exe: exe.into(),
             worker_args: Vec::new(),
             gpus: Vec::new(),
+            host_jobs: 0,
             stop: Stop::new(),
         }
     }
@@ -83,7 +88,7 @@ pub fn run(
         .iter()
         .map(State::is_cached)
         .collect();
-    let schedule = Schedule::new(graph, &cached);
+    let schedule = Schedule::new(plan, graph, &cached);
     let mut report = RunReport {
         cached: cached.iter().filter(|&&cached| cached).count(),
         failures: store.paths().failures(),
@@ -161,14 +166,21 @@ struct Slot {
     /// Threads for cheap stages; trainings have those of their process.
     pool: rayon::ThreadPool,
     watch: Watch,
+    lane: Lane,
 }
 
 fn slots(options: &LocalOptions) -> Result<Vec<Slot>, EngineError> {
     // Zero is the worker's own watch.
     static WATCHES: AtomicU64 = AtomicU64::new(1);
     let threads = options.threads_per_job.max(1);
-    (0..options.jobs.max(1))
-        .map(|_| {
+    let jobs = options.jobs.max(1);
+    (0..jobs + options.host_jobs)
+        .map(|i| {
+            let lane = match options.host_jobs {
+                0 => Lane::Any,
+                _ if i < jobs => Lane::Device,
+                _ => Lane::Host,
+            };
             let watch = Watch {
                 id: WATCHES.fetch_add(1, Ordering::Relaxed),
                 print: false,
@@ -182,7 +194,7 @@ fn slots(options: &LocalOptions) -> Result<Vec<Slot>, EngineError> {
                     threads,
                     reason: e.to_string(),
                 })?;
-            Ok(Slot { pool, watch })
+            Ok(Slot { pool, watch, lane })
         })
         .collect()
 }
@@ -202,10 +214,11 @@ struct Shared<'a> {
 impl Shared<'_> {
     /// Runs a stage to its end, in a process if it is a training.
     fn execute(&self, stage: &Stage, inputs: &[KnownInput], slot: usize) -> Execution {
-        if stage.kind.is_training() {
+        let pinned = !self.options.gpus.is_empty() && stage.kind.on_device();
+        if stage.kind.is_training() || pinned {
             return self.execute_in_process(stage, slot);
         }
-        let Slot { pool, watch } = &self.slots[slot];
+        let Slot { pool, watch, .. } = &self.slots[slot];
         let setting = Setting {
             store: self.store,
             runner: self.runner,
@@ -334,11 +347,12 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
     where
         'a: 'scope,
     {
-        while let Some(&slot) = self.free.last() {
-            let Some(i) = self.schedule.next() else {
-                return;
+        let mut waits = Vec::new();
+        while let Some(slot) = self.free.pop() {
+            let Some(i) = self.schedule.next(self.shared.slots[slot].lane) else {
+                waits.push(slot);
+                continue;
             };
-            self.free.pop();
             self.running += 1;
             let shared = self.shared;
             let stage = &shared.plan.stages[i];
@@ -369,6 +383,8 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                 let _ = self.results.0.send((slot, i, execution));
             }
         }
+        waits.reverse();
+        self.free = waits;
     }
 
     /// Tells the processes to stop, or kills them.

@@ -124,20 +124,36 @@ enum Status {
 /// then the plan's order.
 type Rank = (u64, usize, Reverse<usize>);
 
+/// Which stages a slot takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// All.
+    Any,
+    /// Those that compute on the device.
+    Device,
+    /// The others, for which an accelerator would stand idle.
+    Host,
+}
+
 /// The stages of a run, and where each stands.
 pub(super) struct Schedule {
     graph: Graph,
     status: Vec<Status>,
-    ready: BinaryHeap<Rank>,
+    /// Whether each stage computes on the device.
+    on_device: Vec<bool>,
+    ready_device: BinaryHeap<Rank>,
+    ready_host: BinaryHeap<Rank>,
 }
 
 impl Schedule {
     /// A schedule of what `cached` leaves to do.
-    pub(super) fn new(graph: Graph, cached: &[bool]) -> Self {
+    pub(super) fn new(plan: &Plan, graph: Graph, cached: &[bool]) -> Self {
         let needed = graph.needed(cached);
         let mut schedule = Self {
             status: vec![Status::Idle; cached.len()],
-            ready: BinaryHeap::new(),
+            on_device: plan.stages.iter().map(|s| s.kind.on_device()).collect(),
+            ready_device: BinaryHeap::new(),
+            ready_host: BinaryHeap::new(),
             graph,
         };
         for i in 0..cached.len() {
@@ -165,9 +181,17 @@ impl Schedule {
         &self.graph.inputs[i]
     }
 
-    /// Hands out the next stage that can run.
-    pub(super) fn next(&mut self) -> Option<usize> {
-        let (_, _, Reverse(i)) = self.ready.pop()?;
+    /// Hands out the next stage that can run in `lane`.
+    pub(super) fn next(&mut self, lane: Lane) -> Option<usize> {
+        let ready = match lane {
+            Lane::Device => &mut self.ready_device,
+            Lane::Host => &mut self.ready_host,
+            Lane::Any if self.ready_device.peek() > self.ready_host.peek() => {
+                &mut self.ready_device
+            }
+            Lane::Any => &mut self.ready_host,
+        };
+        let (_, _, Reverse(i)) = ready.pop()?;
         self.status[i] = Status::Running;
         Some(i)
     }
@@ -211,7 +235,11 @@ impl Schedule {
 
     fn make_ready(&mut self, i: usize) {
         let rank = (self.graph.reach[i], self.graph.readers[i].len(), Reverse(i));
-        self.ready.push(rank);
+        if self.on_device[i] {
+            self.ready_device.push(rank);
+        } else {
+            self.ready_host.push(rank);
+        }
     }
 }
 
@@ -248,9 +276,10 @@ mod tests {
     }
 
     fn schedule(stages: &[(StageKind, &[usize])], cached: &[usize]) -> Schedule {
-        let graph = Graph::of(&plan(stages)).unwrap();
+        let plan = plan(stages);
+        let graph = Graph::of(&plan).unwrap();
         let cached: Vec<bool> = (0..stages.len()).map(|i| cached.contains(&i)).collect();
-        Schedule::new(graph, &cached)
+        Schedule::new(&plan, graph, &cached)
     }
 
     use StageKind::{Evaluate, Finetune, Prepare, Pretrain, Split, Tabulate};
@@ -289,15 +318,19 @@ mod tests {
             ],
             &[],
         );
-        assert_eq!(schedule.next(), Some(0));
-        assert_eq!(schedule.next(), None);
+        assert_eq!(schedule.next(Lane::Any), Some(0));
+        assert_eq!(schedule.next(Lane::Any), None);
         schedule.done(0);
-        assert_eq!(schedule.next(), Some(2), "the longer way comes first");
-        assert_eq!(schedule.next(), Some(1));
+        assert_eq!(
+            schedule.next(Lane::Any),
+            Some(2),
+            "the longer way comes first"
+        );
+        assert_eq!(schedule.next(Lane::Any), Some(1));
         schedule.done(2);
-        assert_eq!(schedule.next(), None);
+        assert_eq!(schedule.next(Lane::Any), None);
         schedule.done(1);
-        assert_eq!(schedule.next(), Some(3));
+        assert_eq!(schedule.next(Lane::Any), Some(3));
     }
 
     #[test]
@@ -314,8 +347,25 @@ mod tests {
             ],
             &[],
         );
-        let order: Vec<Option<usize>> = (0..4).map(|_| schedule.next()).collect();
+        let order: Vec<Option<usize>> = (0..4).map(|_| schedule.next(Lane::Any)).collect();
         assert_eq!(order, [Some(2), Some(0), Some(1), None]);
+    }
+
+    #[test]
+    fn lanes_take_their_own_stages() {
+        let stages: [(StageKind, &[usize]); 4] = [
+            (Prepare, &[]),
+            (Pretrain, &[]),
+            (Evaluate, &[]),
+            (Split, &[]),
+        ];
+        let mut one = schedule(&stages, &[]);
+        assert_eq!(one.next(Lane::Host), Some(0));
+        assert_eq!(one.next(Lane::Device), Some(1));
+        assert_eq!(one.next(Lane::Host), Some(3));
+        assert_eq!(one.next(Lane::Host), None);
+        assert_eq!(one.next(Lane::Any), Some(2));
+        assert_eq!(one.next(Lane::Any), None);
     }
 
     #[test]
@@ -331,17 +381,17 @@ mod tests {
             ],
             &[],
         );
-        assert_eq!(schedule.next(), Some(0));
+        assert_eq!(schedule.next(Lane::Any), Some(0));
         schedule.done(0);
-        assert_eq!(schedule.next(), Some(1));
+        assert_eq!(schedule.next(Lane::Any), Some(1));
         assert_eq!(schedule.failed(1), [3, 5]);
-        assert_eq!(schedule.next(), Some(2));
+        assert_eq!(schedule.next(Lane::Any), Some(2));
         schedule.done(2);
-        assert_eq!(schedule.next(), Some(4));
+        assert_eq!(schedule.next(Lane::Any), Some(4));
         schedule.put_back(4);
-        assert_eq!(schedule.next(), Some(4));
+        assert_eq!(schedule.next(Lane::Any), Some(4));
         assert!(schedule.failed(4).is_empty(), "the table is lost already");
-        assert_eq!(schedule.next(), None);
+        assert_eq!(schedule.next(Lane::Any), None);
     }
 
     #[test]

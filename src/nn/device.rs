@@ -117,6 +117,31 @@ impl DeviceChoice {
         }
     }
 
+    /// GPUs that a run may spread its stages over, as `CUDA_VISIBLE_DEVICES` names them: all that are
+    /// visible for `auto`, none where a device was named.
+    #[must_use]
+    pub fn gpus(self) -> Vec<String> {
+        let count = match (self, self.resolve()) {
+            (Self::Auto, Self::LibtorchCuda(_)) => libtorch_cuda_devices(),
+            (Self::Auto, Self::Cuda(_)) => cuda_devices(),
+            _ => None,
+        };
+        visible(
+            count.unwrap_or(0),
+            std::env::var("CUDA_VISIBLE_DEVICES").ok().as_deref(),
+        )
+    }
+
+    /// The same device in a process that sees one GPU only.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        match self.resolve() {
+            Self::LibtorchCuda(_) => Self::LibtorchCuda(0),
+            Self::Cuda(_) => Self::Cuda(0),
+            other => other,
+        }
+    }
+
     /// The part of the choice that enters keys.
     #[must_use]
     pub fn class(self) -> DeviceClass {
@@ -158,6 +183,19 @@ impl DeviceChoice {
             ),
             Self::Cuda(index) => present(index, cuda_devices().ok_or_else(|| not_built("cuda"))?),
         }
+    }
+}
+
+/// Names of `count` GPUs, those of the list `named` where there is one: a name may be a number or a
+/// UUID, and numbers need not begin at zero.
+fn visible(count: usize, named: Option<&str>) -> Vec<String> {
+    match named {
+        Some(names) => names
+            .split(',')
+            .map(|name| name.trim().to_owned())
+            .take(count)
+            .collect(),
+        None => (0..count).map(|i| i.to_string()).collect(),
     }
 }
 
@@ -260,6 +298,18 @@ mod tests {
                 Err(DeviceError::Unknown(bad.to_owned()))
             );
         }
+    }
+
+    #[test]
+    fn visible_gpus_keep_their_names() {
+        assert_eq!(visible(2, None), ["0", "1"]);
+        assert_eq!(visible(2, Some("3, GPU-5f")), ["3", "GPU-5f"]);
+        // libtorch counts what is there, whatever the variable lists.
+        assert_eq!(visible(1, Some("1,7")), ["1"]);
+        assert!(visible(0, Some("0")).is_empty());
+        assert!(DeviceChoice::Cpu.gpus().is_empty());
+        assert_eq!(DeviceChoice::Cpu.alone(), DeviceChoice::Cpu);
+        assert_eq!(DeviceChoice::Cuda(3).alone(), DeviceChoice::Cuda(0));
     }
 
     #[test]

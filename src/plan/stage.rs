@@ -75,6 +75,12 @@ impl StageKind {
         }
     }
 
+    /// Whether a stage of this kind computes on the device.
+    #[must_use]
+    pub fn on_device(self) -> bool {
+        self.is_training() || self == Self::Evaluate
+    }
+
     /// Whether a stage of this kind gets a process of its own.
     #[must_use]
     pub fn is_training(self) -> bool {
