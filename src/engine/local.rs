@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use super::events::{Both, KindCount, RunLog};
+use super::events::{Both, KindCount, Origin, RunLog};
 use super::execute::{self, Execution, KnownInput, Setting};
 use super::panics::{self, Watch};
 use super::process::{Launcher, Processes};
@@ -48,6 +48,8 @@ pub struct LocalOptions {
     pub host_jobs: usize,
     /// Asks the run to stop.
     pub stop: Stop,
+    /// How the run was started, for its folder.
+    pub origin: Origin,
 }
 
 impl LocalOptions {
@@ -64,6 +66,7 @@ impl LocalOptions {
             gpus: Vec::new(),
             host_jobs: 0,
             stop: Stop::new(),
+            origin: Origin::here(),
         }
     }
 }
@@ -100,7 +103,7 @@ pub fn run(
         report.wall = start.elapsed();
         return Ok(report);
     }
-    let log = RunLog::create(store, plan)?;
+    let log = RunLog::create(store, plan, &options.origin)?;
     report.folder = Some(log.folder().dir.clone());
     let sink = Both(&log, events);
     sink.emit(&Event::RunStarted {

@@ -21,5 +21,5 @@ pub use events::{Event, EventSink, Progress};
 pub use local::LocalOptions;
 pub use outcome::{RunReport, Skipped};
 pub use schedule::needed;
-pub use status::{RunState, RunStatus, RunningStage};
+pub use status::{Counts, RunState, RunStatus, RunningStage, Tracker};
 pub use stop::Stop;

@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::stop::INTERRUPTED;
 use crate::plan::{Key, StageKind};
 use crate::store::{Failure, FailureKind};
 
 /// A stage that could not run because another failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skipped {
     /// Its key.
     pub key: Key,

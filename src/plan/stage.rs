@@ -1,5 +1,7 @@
 //! A node of the plan, and the frozen plan itself.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -143,5 +145,81 @@ impl Plan {
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<&Stage> {
         self.stages.iter().find(|s| s.key == *key)
+    }
+
+    /// The part that ends with the stages that `is_lost` names and with all that follows from
+    /// them: those, and whatever they read. In the plan's order; empty where nothing is lost.
+    #[must_use]
+    pub fn part_of(&self, is_lost: impl Fn(&Stage) -> bool) -> Self {
+        let mut part: HashSet<&Key> = HashSet::new();
+        // Inputs come first, so that one pass finds what follows and one back what is read.
+        for stage in &self.stages {
+            if is_lost(stage) || stage.inputs.iter().any(|i| part.contains(&i.key)) {
+                part.insert(&stage.key);
+            }
+        }
+        for stage in self.stages.iter().rev() {
+            if part.contains(&stage.key) {
+                part.extend(stage.inputs.iter().map(|i| &i.key));
+            }
+        }
+        let is_in = |stage: &&Stage| part.contains(&stage.key);
+        Self {
+            stages: self.stages.iter().filter(is_in).cloned().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_part_holds_what_is_lost_what_follows_and_what_they_read() {
+        let key = |name: char| Key::of(&json!(name.to_string()));
+        let stage = |name: char, reads: &str| Stage {
+            key: key(name),
+            kind: StageKind::Split,
+            label: name.to_string(),
+            inputs: reads
+                .chars()
+                .map(|c| Input {
+                    role: "in".to_owned(),
+                    key: key(c),
+                })
+                .collect(),
+            spec: Value::Null,
+            preimage: Value::Null,
+            context: Value::Null,
+        };
+        let plan = Plan {
+            stages: vec![
+                stage('a', ""),
+                stage('b', "a"),
+                stage('c', "a"),
+                stage('d', ""),
+                stage('e', "bd"),
+                stage('f', "c"),
+                stage('g', "ef"),
+            ],
+        };
+        let part = |lost: &str| -> String {
+            let part = plan.part_of(|stage| lost.contains(&stage.label));
+            part.stages.iter().map(|s| s.label.as_str()).collect()
+        };
+        assert_eq!(part(""), "");
+        assert_eq!(part("e"), "abcdefg", "g reads f");
+        assert_eq!(part("f"), "abcdefg");
+        assert_eq!(part("g"), "abcdefg");
+        let shorter = Plan {
+            stages: plan.stages[..6].to_vec(),
+        };
+        let part = |lost: &str| -> String {
+            let part = shorter.part_of(|stage| lost.contains(&stage.label));
+            part.stages.iter().map(|s| s.label.as_str()).collect()
+        };
+        assert_eq!(part("b"), "abde");
+        assert_eq!(part("c"), "acf");
     }
 }

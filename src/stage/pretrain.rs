@@ -34,7 +34,7 @@ pub(super) fn observer<'a>(
             steps: Some(p.steps as u64),
             loss: Some(p.loss),
             rate: Some(p.images_per_second),
-            note: None,
+            ..Progress::default()
         });
         if cx.should_stop() {
             ControlFlow::Break(())

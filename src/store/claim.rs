@@ -45,7 +45,7 @@ pub struct Holder {
 
 impl Holder {
     /// This process.
-    fn current() -> Self {
+    pub(crate) fn current() -> Self {
         let pid = std::process::id();
         Self {
             pid,
@@ -54,6 +54,12 @@ impl Holder {
             job: std::env::var("SLURM_JOB_ID").ok(),
             since: clock::rfc3339(SystemTime::now()),
         }
+    }
+
+    /// Whether the process runs. Nothing can be told of those of another machine.
+    #[must_use]
+    pub fn is_alive(&self) -> Option<bool> {
+        (self.host == host_name()).then(|| is_alive(self.pid, self.process_start))
     }
 }
 
@@ -106,11 +112,7 @@ fn standing(path: &Path, expiry: Duration) -> Result<Standing, StoreError> {
             Standing::Stale
         });
     };
-    let alive = if holder.host == host_name() {
-        is_alive(holder.pid, holder.process_start)
-    } else {
-        age < expiry
-    };
+    let alive = holder.is_alive().unwrap_or(age < expiry);
     Ok(if alive {
         Standing::Held(holder)
     } else {

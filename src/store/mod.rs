@@ -4,7 +4,7 @@
 mod artifact;
 mod claim;
 mod clock;
-mod disk;
+pub(crate) mod disk;
 mod error;
 mod failure;
 mod paths;
