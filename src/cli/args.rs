@@ -122,6 +122,16 @@ impl ManifestArgs {
     }
 }
 
+/// What runs stages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// Processes of this machine.
+    #[default]
+    Local,
+    /// Jobs of Slurm.
+    Slurm,
+}
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Manifests
@@ -138,10 +148,13 @@ pub struct RunArgs {
     /// GPUs to use, as CUDA_VISIBLE_DEVICES names them [default: all, with --device auto]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub gpus: Vec<String>,
+    /// What runs the stages: this machine, or jobs of Slurm (see docs/slurm.md)
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: Engine,
     /// Stop at the first failure
     #[arg(long)]
     pub fail_fast: bool,
-    /// Show the plan and stop
+    /// Show the plan and stop; with `--engine slurm` the scripts of the jobs
     #[arg(long)]
     pub dry_run: bool,
     /// No progress
@@ -362,9 +375,18 @@ pub struct WorkArgs {
     /// Frozen plan
     #[arg(long, value_name = "FILE")]
     pub plan: PathBuf,
-    /// Stage to run
-    #[arg(long, value_name = "KEY")]
-    pub key: String,
+    /// Stage to run; several, in order, where nobody listens (--events)
+    #[arg(long = "key", value_name = "KEY", required = true)]
+    pub keys: Vec<String>,
+    /// File to which events are appended [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// A failure counts only where a later stage reads what failed
+    #[arg(long, requires = "events")]
+    pub lenient: bool,
+    /// List of where the files of tables go
+    #[arg(long, value_name = "FILE", requires = "events")]
+    pub tables: Option<PathBuf>,
     /// Store of artifacts
     #[arg(long, value_name = "DIR")]
     pub store: PathBuf,

@@ -2,27 +2,23 @@
 
 use std::collections::HashMap;
 
-use super::session::{Experiment, Session};
 use super::table;
-use crate::plan::{Key, Stage, StageKind};
+use crate::plan::{Key, Stage};
 use crate::stage::Evaluation;
 use crate::store::{State, Store};
 
-/// Scores of the evaluations of an experiment, and reasons where there are none.
+/// Scores of the evaluations of a plan, and reasons where there are none.
 pub(super) struct Scores<'a> {
     store: &'a Store,
-    experiment: &'a Experiment,
     stages: HashMap<&'a Key, &'a Stage>,
     /// Obstacles that were looked for; whole rows share them.
     known: HashMap<&'a Key, Option<String>>,
 }
 
 impl<'a> Scores<'a> {
-    pub(super) fn new(session: &'a Session, experiment: &'a Experiment) -> Self {
-        let stages = &experiment.compiled.plan.stages;
+    pub(super) fn new(store: &'a Store, stages: &'a [Stage]) -> Self {
         Self {
-            store: &session.store,
-            experiment,
+            store,
             stages: stages.iter().map(|s| (&s.key, s)).collect(),
             known: HashMap::new(),
         }
@@ -47,8 +43,7 @@ impl<'a> Scores<'a> {
     }
 
     fn look(&mut self, stage: &'a Stage) -> Option<String> {
-        let provisional = &self.experiment.compiled.provisional;
-        if stage.kind == StageKind::Index && provisional.contains(&stage.key) {
+        if stage.lacks_data() {
             return Some("the data set is not there".to_owned());
         }
         match self.store.lookup(stage.kind, &stage.key) {

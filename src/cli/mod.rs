@@ -19,6 +19,7 @@ mod run;
 mod schema;
 mod score;
 mod session;
+mod slurm;
 mod table;
 mod why;
 mod work;

@@ -1,6 +1,6 @@
 //! `run`: plan, run what is missing, write the tables.
 
-use super::args::RunArgs;
+use super::args::{Engine, RunArgs};
 use super::exit::{CliError, ExitStatus};
 use super::session::{self, Session};
 use super::table::write_tables;
@@ -10,6 +10,9 @@ use crate::stage::Runner;
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
     let session = Session::open(&args.files, &args.manifest)?;
+    if args.engine == Engine::Slurm {
+        return super::slurm::run(args, &session);
+    }
     if args.dry_run {
         return super::plan::plan(&super::args::PlanArgs {
             files: args.files.clone(),

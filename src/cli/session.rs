@@ -9,6 +9,7 @@ use crate::data::index::{self, DigestMemory};
 use crate::data::layout;
 use crate::manifest;
 use crate::nn::device::DeviceChoice;
+use crate::options::SlurmOptions;
 use crate::plan::{Compiled, DataFact, DeviceClass, compile};
 use crate::report::Ledger;
 use crate::store::Store;
@@ -18,6 +19,7 @@ use crate::study::{self, Only, Places, Request, Resolved, ResolvedData, project_
 pub(super) struct Experiment {
     pub resolved: Resolved,
     pub places: Places,
+    pub slurm: SlurmOptions,
     pub compiled: Compiled,
 }
 
@@ -36,7 +38,11 @@ impl Session {
     /// Reads, resolves and compiles `files`.
     pub fn open(files: &[PathBuf], args: &ManifestArgs) -> Result<Self, CliError> {
         let root = project_root(files.first().map_or(Path::new("."), PathBuf::as_path));
-        let store_dir = args.store.clone().unwrap_or_else(|| root.join(".amlp"));
+        // Jobs and workers run elsewhere: what they are told holds everywhere.
+        let store_dir = match &args.store {
+            Some(dir) => std::path::absolute(dir).map_err(CliError::internal)?,
+            None => root.join(".amlp"),
+        };
         let store = Store::open(&store_dir).map_err(CliError::internal)?;
         let device: DeviceChoice = args.device.parse().map_err(CliError::usage)?;
         let class = device.class();
@@ -56,6 +62,7 @@ impl Session {
             experiments.push(Experiment {
                 resolved,
                 places: resolution.places,
+                slurm: resolution.slurm,
                 compiled,
             });
         }
@@ -169,7 +176,11 @@ fn fingerprint(folder: &Path, data: &ResolvedData, store: &Store) -> Result<Stri
 /// Folder of a data set: the manifest's or the command line's, relative to the project; otherwise
 /// `$AMLP_DATA/<name>`.
 pub(super) fn data_root(name: &str, given: Option<&str>, root: &Path) -> PathBuf {
-    let environment = std::env::var_os("AMLP_DATA").map(|d| Path::new(&d).join(name));
+    let environment = std::env::var_os("AMLP_DATA").map(|d| {
+        std::path::absolute(&d)
+            .unwrap_or_else(|_| d.into())
+            .join(name)
+    });
     match (given, environment) {
         (_, Some(folder)) if folder.is_dir() => folder,
         (Some(given), _) => root.join(given),

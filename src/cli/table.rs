@@ -7,8 +7,8 @@ use super::args::TableArgs;
 use super::exit::{CliError, ExitStatus};
 use super::hole::Scores;
 use super::session::{self, Session};
-use crate::plan::{Key, StageKind};
-use crate::report;
+use crate::plan::{Key, Plan, Stage, StageKind, TabulateSpec};
+use crate::report::{self, Ledger};
 use crate::stage::{Evaluation, SCORES, TABLE_FILES, table_input, write_table};
 use crate::store::{State, Store};
 
@@ -36,7 +36,7 @@ pub(super) fn write_tables(
     let mut holes = false;
     for experiment in &session.experiments {
         let folder = session.results(results, &experiment.resolved);
-        let mut scores = Scores::new(session, experiment);
+        let mut scores = Scores::new(&session.store, &experiment.compiled.plan.stages);
         for (key, spec) in &experiment.compiled.tables {
             let input =
                 table_input(spec, &ledger, |key| scores.of(key)).map_err(CliError::internal)?;
@@ -60,6 +60,27 @@ pub(super) fn write_tables(
         }
     }
     Ok(holes)
+}
+
+/// Writes the files of one table of a frozen plan, with holes where scores are missing.
+pub(super) fn write_frozen(
+    store: &Store,
+    plan: &Plan,
+    stage: &Stage,
+    ledger: &Ledger,
+    folder: &Path,
+) -> Result<(), CliError> {
+    let spec: TabulateSpec = serde_json::from_value(stage.spec.clone())
+        .map_err(|e| CliError::internal(format!("the plan is not of this version: {e}")))?;
+    std::fs::create_dir_all(folder)
+        .map_err(|e| CliError::internal(format!("{}: {e}", folder.display())))?;
+    let made = store.artifact_dir(StageKind::Tabulate, &stage.key);
+    if copy_table(&made, &spec.table, folder)? {
+        return Ok(());
+    }
+    let mut scores = Scores::new(store, &plan.stages);
+    let input = table_input(&spec, ledger, |key| scores.of(key)).map_err(CliError::internal)?;
+    write_table(&input, folder).map_err(CliError::internal)
 }
 
 /// Prints a line; a reader that has left is no reason to fail a run that is done.

@@ -172,7 +172,7 @@ fn cell(
             setting: &row.setting,
         })
         .map(|e| json!({ "value": e.value, "line": e.line }));
-    let mut scores = Scores::new(session, experiment);
+    let mut scores = Scores::new(&session.store, &experiment.compiled.plan.stages);
     let mut runs = Vec::new();
     for (seed, key) in &cell.runs {
         let result = match scores.of(key) {

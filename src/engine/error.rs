@@ -80,6 +80,9 @@ pub enum EngineError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Slurm cannot be used.
+    #[error(transparent)]
+    Slurm(#[from] super::slurm::SlurmError),
     /// A stage reads what no stage before it makes.
     #[error("stage '{label}' reads {input}, which no stage before it in the plan makes")]
     Input {

@@ -1,5 +1,5 @@
-//! Running what is missing of a plan: on this machine ([`local`]) in worker processes ([`worker`]),
-//! with what happens told as [`events`].
+//! Running what is missing of a plan: on this machine ([`local`]) in worker processes ([`worker`]), or
+//! as jobs of [`slurm`], with what happens told as [`events`].
 
 mod context;
 mod error;
@@ -11,6 +11,7 @@ mod panics;
 mod process;
 pub mod progress;
 mod schedule;
+pub mod slurm;
 mod status;
 mod stop;
 pub mod worker;

@@ -235,7 +235,7 @@ fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> bool {
 }
 
 /// The log of a stage: what its workers wrote to standard error.
-struct Log {
+pub(super) struct Log {
     path: PathBuf,
     file: File,
     /// Where this attempt begins.
@@ -243,7 +243,7 @@ struct Log {
 }
 
 impl Log {
-    fn open(store: &Store, stage: &Stage) -> Result<Self, StoreError> {
+    pub(super) fn open(store: &Store, stage: &Stage) -> Result<Self, StoreError> {
         store.create()?;
         let path = store.paths().log(&stage.key);
         let folder = store.paths().work(&stage.key);
@@ -261,6 +261,14 @@ impl Log {
         Ok(Self { path, file, start })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     fn handle(&self) -> Result<Stdio, StoreError> {
         self.file
             .try_clone()
@@ -276,7 +284,7 @@ impl Log {
     }
 
     /// The last lines of this attempt.
-    fn last_lines(&self) -> Vec<String> {
+    pub(super) fn last_lines(&self) -> Vec<String> {
         let read = || -> io::Result<Vec<u8>> {
             let end = self.file.metadata()?.len();
             let mut file = &self.file;

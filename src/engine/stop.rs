@@ -1,10 +1,13 @@
 //! Being asked to stop, by a signal or by the program itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Signals that were caught since the handler was installed.
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether one of them was SIGUSR1.
+static WARNED: AtomicBool = AtomicBool::new(false);
 
 /// Exit code of a process that was interrupted.
 pub(super) const INTERRUPTED: i32 = 130;
@@ -74,6 +77,11 @@ impl Stop {
         (own + signals).max(parent)
     }
 
+    /// Whether a signal was the warning before a time limit (SIGUSR1).
+    pub(super) fn is_warned(&self) -> bool {
+        self.signals && WARNED.load(Ordering::Relaxed)
+    }
+
     /// Whether to stop.
     #[must_use]
     pub fn is_raised(&self) -> bool {
@@ -81,7 +89,10 @@ impl Stop {
     }
 }
 
-extern "C" fn count_signal(_signal: libc::c_int) {
+extern "C" fn count_signal(signal: libc::c_int) {
+    if signal == libc::SIGUSR1 {
+        WARNED.store(true, Ordering::Relaxed);
+    }
     if SIGNALS.fetch_add(1, Ordering::Relaxed) + 1 >= ENOUGH {
         // SAFETY: `_exit` may be called in a signal handler; nothing after it runs.
         unsafe { libc::_exit(INTERRUPTED) };

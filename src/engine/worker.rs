@@ -7,7 +7,7 @@ use super::execute::{self, Execution, KnownInput, Setting};
 use super::panics::Watch;
 use super::stop::INTERRUPTED;
 use super::{EngineError, Event, EventSink, RunStage, Stop};
-use crate::plan::Key;
+use crate::plan::{Key, Plan, Stage};
 use crate::store::{FailureKind, Store};
 
 /// How a worker ends.
@@ -70,21 +70,7 @@ pub fn work(
         path: plan.to_owned(),
         key: key.clone(),
     })?;
-    let inputs = stage
-        .inputs
-        .iter()
-        .map(|input| {
-            let made_by = frozen.get(&input.key).ok_or_else(|| EngineError::Input {
-                label: stage.label.clone(),
-                input: input.key.clone(),
-            })?;
-            Ok(KnownInput {
-                role: input.role.clone(),
-                kind: made_by.kind,
-                key: input.key.clone(),
-            })
-        })
-        .collect::<Result<Vec<_>, EngineError>>()?;
+    let inputs = known_inputs(&frozen, stage)?;
     let stop = Stop::on_signals().child();
     let sink = JsonLines::new(&stop);
     let setting = Setting {
@@ -133,4 +119,23 @@ pub fn work(
     };
     sink.emit(&event);
     Ok(exit)
+}
+
+/// What `stage` reads, with the kinds of the stages that make it.
+pub(super) fn known_inputs(plan: &Plan, stage: &Stage) -> Result<Vec<KnownInput>, EngineError> {
+    stage
+        .inputs
+        .iter()
+        .map(|input| {
+            let made_by = plan.get(&input.key).ok_or_else(|| EngineError::Input {
+                label: stage.label.clone(),
+                input: input.key.clone(),
+            })?;
+            Ok(KnownInput {
+                role: input.role.clone(),
+                kind: made_by.kind,
+                key: input.key.clone(),
+            })
+        })
+        .collect()
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::options::{
     AmlpOptions, BackboneOptions, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
-    PrepareOptions, PretrainOptions, SliceOptions, SplitOptions,
+    PrepareOptions, PretrainOptions, SliceOptions, SlurmOptions, SplitOptions,
 };
 
 /// Readings of the paper's losses (`preset`).
@@ -185,6 +185,8 @@ scopes! {
         seeds: Option<Vec<u64>>,
         /// Data sets by name.
         data: BTreeMap<String, DataSet>,
+        /// What jobs ask Slurm for, with `--engine slurm`. Part of no key.
+        slurm: Option<SlurmOptions>,
         /// Settings for some data sets or label ratios.
         when: Vec<When>,
         /// Named overrides of scale and data.
@@ -211,6 +213,8 @@ scopes! {
         seeds: Option<Vec<u64>>,
         /// Overrides of data sets.
         data: BTreeMap<String, DataSet>,
+        /// Overrides of what jobs ask Slurm for.
+        slurm: Option<SlurmOptions>,
     }
 
     /// One table or figure.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::options::{
     AmlpOptions, BackboneOptions, EvaluateOptions, FinetuneOptions, PrepareOptions,
-    PretrainOptions, SliceOptions, SplitOptions,
+    PretrainOptions, SliceOptions, SlurmOptions, SplitOptions,
 };
 
 /// Most paths that a hint names.
@@ -33,7 +33,7 @@ pub(super) fn misplaced(key: &str, known: &[&str]) -> Option<String> {
 }
 
 /// The tables of settings with their defaults.
-fn settings() -> [(&'static str, Value); 8] {
+fn settings() -> [(&'static str, Value); 9] {
     [
         ("amlp", json!(AmlpOptions::default())),
         ("backbone", json!(BackboneOptions::default())),
@@ -43,6 +43,7 @@ fn settings() -> [(&'static str, Value); 8] {
         ("slices", json!(SliceOptions::default())),
         ("split", json!(SplitOptions::default())),
         ("evaluate", json!(EvaluateOptions::default())),
+        ("slurm", json!(SlurmOptions::default())),
     ]
 }
 

@@ -153,6 +153,17 @@ impl DeviceChoice {
         }
     }
 
+    /// Whether the build has it, on whatever machine it is to be used.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotBuilt`].
+    pub fn check_build(self) -> Result<(), DeviceError> {
+        match self.check() {
+            Err(DeviceError::Absent { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
     /// Whether the build and the machine have it, without opening it.
     ///
     /// # Errors

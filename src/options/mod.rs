@@ -10,6 +10,7 @@ mod layout;
 mod optimiser;
 mod phantom;
 mod prepare;
+mod slurm;
 mod split;
 mod training;
 
@@ -27,6 +28,7 @@ pub use prepare::{
     ClipBase, ClipOptions, CropMode, CropOptions, Interpolation, Precision, PrepareOptions,
     ResampleOptions, SliceOptions, SliceUse, ZscoreMask, ZscoreOptions,
 };
+pub use slurm::{SlurmJobKind, SlurmOptions, SlurmRequest};
 pub use split::SplitOptions;
 pub use training::{
     FinetuneOptions, LightAugment, PretrainOptions, SegmentationLoss, TransferOptions,

@@ -126,6 +126,14 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Whether it is the list of a data set that was not there when the plan was made.
+    #[must_use]
+    pub fn lacks_data(&self) -> bool {
+        self.kind == StageKind::Index
+            && self.inputs.is_empty()
+            && self.spec.get("fingerprint").is_none_or(Value::is_null)
+    }
+
     /// Key of the input with `role`.
     #[must_use]
     pub fn input(&self, role: &str) -> Option<&Key> {

@@ -10,6 +10,7 @@ mod project;
 mod registry;
 mod resolve;
 mod resolved;
+mod slurm;
 mod toggles;
 
 pub use only::{Only, OnlyError};

@@ -14,7 +14,7 @@ use crate::manifest::{
     DataSet, Diagnostic, Diagnostics, Loaded, Node, Origin, Settings, Sources, Table, Value,
     from_node, parse_override,
 };
-use crate::options::ClusterOptions;
+use crate::options::{ClusterOptions, SlurmOptions};
 
 /// Name of the profile that is meant when none is asked for.
 const DEFAULT_PROFILE: &str = "paper";
@@ -40,6 +40,8 @@ pub struct Resolution {
     pub resolved: Resolved,
     /// Where rows were written.
     pub places: Places,
+    /// What jobs ask Slurm for.
+    pub slurm: SlurmOptions,
     /// The texts, for later diagnostics.
     pub sources: Sources,
 }
@@ -51,9 +53,10 @@ pub struct Resolution {
 pub fn resolve(loaded: Loaded, request: &Request) -> Result<Resolution, Diagnostics> {
     let mut sources = loaded.sources.clone();
     match Resolver::new(loaded, request, &mut sources).and_then(|mut r| r.run()) {
-        Ok((resolved, places)) => Ok(Resolution {
+        Ok((resolved, places, slurm)) => Ok(Resolution {
             resolved,
             places,
+            slurm,
             sources,
         }),
         Err(list) => Err(Diagnostics { sources, list }),
@@ -61,6 +64,9 @@ pub fn resolve(loaded: Loaded, request: &Request) -> Result<Resolution, Diagnost
 }
 
 type Failed = Vec<Diagnostic>;
+
+/// Keys beside the settings that `--set` may change.
+const SET_KEYS: [&str; 5] = ["seeds", "labels", "name", "data", "slurm"];
 
 struct Resolver {
     root: Table,
@@ -81,7 +87,7 @@ impl Resolver {
             let first = key.split('.').next().unwrap_or_default();
             if crate::manifest::SETTING_KEYS.contains(&first) {
                 set.push((key, node));
-            } else if matches!(first, "seeds" | "labels" | "name" | "data") {
+            } else if SET_KEYS.contains(&first) {
                 let path: Vec<&str> = key.split('.').collect();
                 root.set(&path, node.clone());
                 set.push((key, node));
@@ -89,7 +95,7 @@ impl Resolver {
                 let known = crate::manifest::SETTING_KEYS
                     .iter()
                     .copied()
-                    .chain(["seeds", "labels", "name", "data"]);
+                    .chain(SET_KEYS);
                 return Err(vec![
                     Diagnostic::new(format!("unknown key '{first}'"), Some(&node.origin))
                         .maybe_hint(check::did_you_mean(first, known)),
@@ -135,9 +141,11 @@ impl Resolver {
         })
     }
 
-    fn run(&mut self) -> Result<(Resolved, Places), Failed> {
+    fn run(&mut self) -> Result<(Resolved, Places, SlurmOptions), Failed> {
         let mut problems = Vec::new();
         let data = self.data_sets().map_err(|d| vec![d])?;
+        let slurm = super::slurm::options(&self.root, &self.profile_table, &self.set)
+            .map_err(|d| vec![d])?;
         let document = self.document().map_err(|d| vec![d])?;
         let name = document.name.clone().unwrap_or_else(|| {
             self.loaded.path.file_stem().map_or_else(
@@ -202,7 +210,7 @@ impl Resolver {
             data,
             studies: resolved,
         };
-        Ok((resolved, places))
+        Ok((resolved, places, slurm))
     }
 
     /// The document with `--set` applied at the root.

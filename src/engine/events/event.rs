@@ -209,7 +209,7 @@ pub struct Entry {
 
 impl Entry {
     /// `event` as a line of JSON with its end, happening now.
-    pub(super) fn line(event: &Event) -> Option<String> {
+    pub(in crate::engine) fn line(event: &Event) -> Option<String> {
         let entry = Self {
             // Milliseconds are enough.
             time: (unix_now() * 1e3).round() / 1e3,
