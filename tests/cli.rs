@@ -14,5 +14,7 @@ mod project;
 mod questions;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/status.rs"]
+mod status;
 #[path = "cli/usage.rs"]
 mod usage;

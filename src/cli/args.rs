@@ -15,7 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
     max_term_width = 100,
     after_help = "`amlp-run FILE...` is short for `amlp-run run FILE...`.\n\n\
         Exit codes: 0 done, 1 internal error, 2 usage or manifest error, 3 some stages failed \
-        (tables show holes with the reason), 4 data missing or invalid."
+        (tables show holes with the reason), 4 data missing or invalid, 130 interrupted."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -28,6 +28,14 @@ pub enum Command {
     Run(RunArgs),
     /// Show what would run, what is cached, and why
     Plan(PlanArgs),
+    /// Show where the last run stands, or another one
+    Status(StatusArgs),
+    /// Show the progress of a run of another process until it ends
+    Watch(WatchArgs),
+    /// Ask a run of this machine to write its checkpoints and end
+    Cancel(CancelArgs),
+    /// Run again what failed in a run, and what was skipped because of it
+    Retry(RetryArgs),
     /// Write the tables from cached artifacts only
     Table(TableArgs),
     /// Show where a table cell or a stage comes from
@@ -178,6 +186,50 @@ pub struct PlanArgs {
     /// Every stage, not only the counts
     #[arg(long, short = 'v')]
     pub verbose: bool,
+}
+
+/// Which run a command is about.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RunChoice {
+    /// Name of the run, or its beginning [default: the last one]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Store of artifacts [default: .amlp of this folder or of one above]
+    #[arg(long, env = "AMLP_STORE", value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub choice: RunChoice,
+    /// List all runs
+    #[arg(long, conflicts_with = "run")]
+    pub all: bool,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    pub choice: RunChoice,
+}
+
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    pub choice: RunChoice,
+}
+
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    #[command(flatten)]
+    pub choice: RunChoice,
+    /// No progress
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
 }
 
 #[derive(Debug, Args)]

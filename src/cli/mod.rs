@@ -2,7 +2,9 @@
 //! prints.
 
 mod args;
+mod cancel;
 mod check;
+mod chosen;
 mod completions;
 mod diff;
 mod exit;
@@ -15,12 +17,15 @@ mod phantom;
 mod plan;
 mod predict;
 mod reference;
+mod retry;
 mod run;
 mod schema;
 mod score;
 mod session;
 mod slurm;
+mod status;
 mod table;
+mod watch;
 mod why;
 mod work;
 
@@ -48,13 +53,20 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
             return status.into();
         }
     };
-    if !matches!(cli.command, Command::Run(_) | Command::Work(_)) {
+    if !matches!(
+        cli.command,
+        Command::Run(_) | Command::Retry(_) | Command::Work(_)
+    ) {
         end_quietly_on_closed_pipe();
     }
     logging::start();
     let result = match cli.command {
         Command::Run(a) => run::run(&a),
         Command::Plan(a) => plan::plan(&a),
+        Command::Status(a) => status::status(&a),
+        Command::Watch(a) => watch::watch(&a),
+        Command::Cancel(a) => cancel::cancel(&a),
+        Command::Retry(a) => retry::retry(&a),
         Command::Table(a) => table::table(&a),
         Command::Why(a) => why::why(&a),
         Command::Diff(a) => diff::diff(&a),

@@ -1,12 +1,17 @@
 //! `run`: plan, run what is missing, write the tables.
 
+use std::path::Path;
+
 use super::args::{Engine, RunArgs};
 use super::exit::{CliError, ExitStatus};
 use super::session::{self, Session};
 use super::table::write_tables;
-use crate::engine::{LocalOptions, Stop, local, progress};
+use crate::engine::events::Origin;
+use crate::engine::{LocalOptions, RunReport, Stop, Tracker, local, progress};
+use crate::nn::device::DeviceChoice;
 use crate::plan::{Plan, StageKind};
 use crate::stage::Runner;
+use crate::store::Store;
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
     let session = Session::open(&args.files, &args.manifest)?;
@@ -33,22 +38,24 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
     if !plan.stages.iter().any(|s| s.kind.is_training()) && !missing.is_empty() {
         return Err(session::missing_data_error(&missing));
     }
-    crate::nn::memory::keep_freed();
-    let runner = Runner {
-        device: session.device,
-        ledger: session::ledger(&session.root)?,
+    let origin = Origin {
+        manifests: args.files.clone(),
+        project: session.root.clone(),
+        results: args
+            .results
+            .as_ref()
+            .map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone())),
+        partial: session.partial,
+        device: session.device.to_string(),
+        ..Origin::here()
     };
-    let options = local_options(args, &session, &plan)?;
-    let reporter = progress::reporter(args.quiet);
-    let report = local::run(&plan, &session.store, &options, &runner, &*reporter)
-        .map_err(CliError::internal)?;
-    drop(reporter);
-    if !args.quiet || !report.is_complete() {
-        eprint!("{}", report.summary());
-    }
-    if report.interrupted {
-        std::process::exit(report.exit_code());
-    }
+    let dispatch = Dispatch {
+        store: &session.store,
+        device: session.device,
+        root: &session.root,
+        origin,
+    };
+    let report = dispatch.run(&plan, args)?;
     write_tables(&session, args.results.as_deref(), args.quiet)?;
     if !missing.is_empty() {
         session::missing_data_error(&missing).print();
@@ -61,47 +68,80 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
     })
 }
 
-/// The slots of this machine: one per GPU where the device is one, otherwise one per core.
-fn local_options(args: &RunArgs, session: &Session, plan: &Plan) -> Result<LocalOptions, CliError> {
-    let exe = std::env::current_exe().map_err(CliError::internal)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let gpus = match args.gpus.as_slice() {
-        [] => session.device.gpus(),
-        named => named.to_owned(),
-    };
-    let device = if gpus.is_empty() {
-        session.device
-    } else {
-        session.device.alone()
-    };
-    let jobs = match args.jobs {
-        Some(jobs) => usize::from(jobs),
-        None if gpus.is_empty() => cores.min(width(plan, session)?),
-        None => gpus.len(),
-    };
-    // Preparation, clustering and tables keep no GPU waiting.
-    let host_jobs = if gpus.is_empty() { 0 } else { cores.min(4) };
-    Ok(LocalOptions {
-        jobs,
-        host_jobs,
-        threads_per_job: args
-            .threads
-            .map_or((cores / jobs.max(host_jobs)).max(1), usize::from),
-        gpus,
-        fail_fast: args.fail_fast,
-        worker_args: vec!["--device".into(), device.to_string().into()],
-        stop: Stop::on_signals(),
-        ..LocalOptions::new(exe)
-    })
+/// What a run goes by beside its plan and its arguments.
+pub(super) struct Dispatch<'a> {
+    pub store: &'a Store,
+    pub device: DeviceChoice,
+    /// Root of the project.
+    pub root: &'a Path,
+    pub origin: Origin,
+}
+
+impl Dispatch<'_> {
+    /// Runs what is missing of `plan` and says what came of it. Ends the process if it was
+    /// interrupted: there are no tables to write then.
+    pub(super) fn run(self, plan: &Plan, args: &RunArgs) -> Result<RunReport, CliError> {
+        crate::nn::memory::keep_freed();
+        let runner = Runner {
+            device: self.device,
+            ledger: session::ledger(self.root)?,
+        };
+        let store = self.store;
+        let options = self.local_options(args, plan)?;
+        let tracker = Tracker::new(String::new(), options.origin.clone());
+        let reporter = progress::reporter(args.quiet, tracker);
+        let report =
+            local::run(plan, store, &options, &runner, &*reporter).map_err(CliError::internal)?;
+        drop(reporter);
+        if !args.quiet || !report.is_complete() {
+            eprint!("{}", report.summary());
+        }
+        if report.interrupted {
+            std::process::exit(report.exit_code());
+        }
+        Ok(report)
+    }
+
+    /// The slots of this machine: one per GPU where the device is one, otherwise one per core.
+    fn local_options(self, args: &RunArgs, plan: &Plan) -> Result<LocalOptions, CliError> {
+        let exe = std::env::current_exe().map_err(CliError::internal)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let gpus = match args.gpus.as_slice() {
+            [] => self.device.gpus(),
+            named => named.to_owned(),
+        };
+        let device = if gpus.is_empty() {
+            self.device
+        } else {
+            self.device.alone()
+        };
+        let jobs = match args.jobs {
+            Some(jobs) => usize::from(jobs),
+            None if gpus.is_empty() => cores.min(width(plan, self.store)?),
+            None => gpus.len(),
+        };
+        // Preparation, clustering and tables keep no GPU waiting.
+        let host_jobs = if gpus.is_empty() { 0 } else { cores.min(4) };
+        Ok(LocalOptions {
+            jobs,
+            host_jobs,
+            threads_per_job: args
+                .threads
+                .map_or((cores / jobs.max(host_jobs)).max(1), usize::from),
+            gpus,
+            fail_fast: args.fail_fast,
+            worker_args: vec!["--device".into(), device.to_string().into()],
+            stop: Stop::on_signals(),
+            origin: self.origin,
+            ..LocalOptions::new(exe)
+        })
+    }
 }
 
 /// How many trainings can run side by side at most: as many as the largest kind of them has stages
 /// to run. One training alone gets all cores.
-fn width(plan: &Plan, session: &Session) -> Result<usize, CliError> {
-    let states = session
-        .store
-        .lookup_all(&plan.stages)
-        .map_err(CliError::internal)?;
+fn width(plan: &Plan, store: &Store) -> Result<usize, CliError> {
+    let states = store.lookup_all(&plan.stages).map_err(CliError::internal)?;
     let missing = |kind: StageKind| {
         plan.stages
             .iter()

@@ -99,11 +99,21 @@ impl Session {
 
     /// Folder of the tables of an experiment.
     pub fn results(&self, asked: Option<&Path>, resolved: &Resolved) -> PathBuf {
-        asked
-            .map_or_else(|| self.root.join("results"), Path::to_owned)
-            .join(&resolved.name)
-            .join(&resolved.profile)
+        results(&self.root, asked, &resolved.name, &resolved.profile)
     }
+}
+
+/// Folder of the tables of an experiment of the project at `root`.
+pub(super) fn results(
+    root: &Path,
+    asked: Option<&Path>,
+    experiment: &str,
+    profile: &str,
+) -> PathBuf {
+    asked
+        .map_or_else(|| root.join("results"), Path::to_owned)
+        .join(experiment)
+        .join(profile)
 }
 
 /// The ledger of published numbers: `results/published.csv` of the project where it has one,

@@ -1,7 +1,7 @@
 //! `table`: tables from cached artifacts only.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::args::TableArgs;
 use super::exit::{CliError, ExitStatus};
@@ -25,8 +25,7 @@ pub(super) fn table(args: &TableArgs) -> Result<ExitStatus, CliError> {
     })
 }
 
-/// Writes the tables of all experiments and shows them; says whether any has a hole. Part of a
-/// study (`--only`) is shown but does not replace the files of the whole.
+/// Writes the tables of all experiments and shows them; says whether any has a hole.
 pub(super) fn write_tables(
     session: &Session,
     results: Option<&Path>,
@@ -35,29 +34,17 @@ pub(super) fn write_tables(
     let ledger = session::ledger(&session.root)?;
     let mut holes = false;
     for experiment in &session.experiments {
-        let folder = session.results(results, &experiment.resolved);
-        let mut scores = Scores::new(&session.store, &experiment.compiled.plan.stages);
-        for (key, spec) in &experiment.compiled.tables {
-            let input =
-                table_input(spec, &ledger, |key| scores.of(key)).map_err(CliError::internal)?;
-            holes |= input.cells.iter().any(|c| c.mean.is_none());
-            if !quiet {
-                say(&report::terminal(&input, WIDTH));
-            }
-            if session.partial {
-                continue;
-            }
-            std::fs::create_dir_all(&folder)
-                .map_err(|e| CliError::internal(format!("{}: {e}", folder.display())))?;
-            let made = session.store.artifact_dir(StageKind::Tabulate, key);
-            if copy_table(&made, &spec.table, &folder)? {
-                continue;
-            }
-            write_table(&input, &folder).map_err(CliError::internal)?;
-        }
-        if !quiet && !session.partial {
-            say(&format!("tables: {}", folder.display()));
-        }
+        let compiled = &experiment.compiled;
+        let to = Destination {
+            store: &session.store,
+            ledger: &ledger,
+            folder: session.results(results, &experiment.resolved),
+            partial: session.partial,
+            quiet,
+        };
+        let mut scores = Scores::new(&session.store, &compiled.plan.stages);
+        let tables = compiled.tables.iter().map(|(key, spec)| (key, spec));
+        holes |= to.write(tables, &mut scores)?;
     }
     Ok(holes)
 }
@@ -81,6 +68,49 @@ pub(super) fn write_frozen(
     let mut scores = Scores::new(store, &plan.stages);
     let input = table_input(&spec, ledger, |key| scores.of(key)).map_err(CliError::internal)?;
     write_table(&input, folder).map_err(CliError::internal)
+}
+
+/// Where the tables of an experiment go.
+pub(super) struct Destination<'a> {
+    pub store: &'a Store,
+    pub ledger: &'a Ledger,
+    pub folder: PathBuf,
+    /// Part of the tables is shown but does not replace the files of the whole.
+    pub partial: bool,
+    pub quiet: bool,
+}
+
+impl Destination<'_> {
+    /// Writes tables and shows them; says whether any has a hole.
+    pub(super) fn write<'t>(
+        &self,
+        tables: impl Iterator<Item = (&'t Key, &'t TabulateSpec)>,
+        scores: &mut Scores<'_>,
+    ) -> Result<bool, CliError> {
+        let mut holes = false;
+        for (key, spec) in tables {
+            let input =
+                table_input(spec, self.ledger, |key| scores.of(key)).map_err(CliError::internal)?;
+            holes |= input.cells.iter().any(|c| c.mean.is_none());
+            if !self.quiet {
+                say(&report::terminal(&input, WIDTH));
+            }
+            if self.partial {
+                continue;
+            }
+            std::fs::create_dir_all(&self.folder)
+                .map_err(|e| CliError::internal(format!("{}: {e}", self.folder.display())))?;
+            let made = self.store.artifact_dir(StageKind::Tabulate, key);
+            if copy_table(&made, &spec.table, &self.folder)? {
+                continue;
+            }
+            write_table(&input, &self.folder).map_err(CliError::internal)?;
+        }
+        if !self.quiet && !self.partial {
+            say(&format!("tables: {}", self.folder.display()));
+        }
+        Ok(holes)
+    }
 }
 
 /// Prints a line; a reader that has left is no reason to fail a run that is done.

@@ -20,6 +20,7 @@ pub use context::{RunStage, StageContext};
 pub use error::{EngineError, StageError};
 pub use events::{Event, EventSink, Progress};
 pub use local::LocalOptions;
+pub(crate) use outcome::duration;
 pub use outcome::{RunReport, Skipped};
 pub use schedule::needed;
 pub use status::{Counts, RunState, RunStatus, RunningStage, Tracker};

@@ -74,14 +74,21 @@ impl RunReport {
         }
     }
 
-    /// For people: a block for each failure, and a line of counts last. Ends with a line break.
+    /// For people: a block for each failure, with an empty line after it.
     #[must_use]
-    pub fn summary(&self) -> String {
+    pub fn failures_text(&self) -> String {
         let mut text = String::new();
         for failure in &self.failed {
             // Writing to a string does not fail.
             let _ = self.write_failure(&mut text, failure);
         }
+        text
+    }
+
+    /// For people: a block for each failure, and a line of counts last. Ends with a line break.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut text = self.failures_text();
         if let Some(error) = &self.log_error {
             let _ = writeln!(text, "the log of the run is not whole: {error}");
         }
@@ -151,7 +158,7 @@ impl RunReport {
 }
 
 /// A duration for people: `0.4 s`, `12 s`, `3m 05s`, `2h 07m`.
-pub(super) fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds < 10 {
         format!("{:.1} s", time.as_secs_f64())

@@ -198,6 +198,27 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The stage that it is about, if it is about one.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Started { key, .. }
+            | Self::Progress { key, .. }
+            | Self::Note { key, .. }
+            | Self::SetAside { key, .. }
+            | Self::Waiting { key, .. }
+            | Self::Done { key, .. }
+            | Self::Cached { key, .. }
+            | Self::Retrying { key, .. }
+            | Self::Skipped { key, .. }
+            | Self::Stopped { key } => Some(key),
+            Self::Failed { failure } => Some(&failure.key),
+            Self::RunStarted { .. } | Self::RunFinished { .. } => None,
+        }
+    }
+}
+
 /// An event with its time: a line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -208,14 +229,19 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// `event` as a line of JSON with its end, happening now.
-    pub(in crate::engine) fn line(event: &Event) -> Option<String> {
-        let entry = Self {
+    /// `event`, happening now.
+    #[must_use]
+    pub fn now(event: Event) -> Self {
+        Self {
             // Milliseconds are enough.
             time: (unix_now() * 1e3).round() / 1e3,
-            event: event.clone(),
-        };
-        let mut line = serde_json::to_string(&entry).ok()?;
+            event,
+        }
+    }
+
+    /// `event` as a line of JSON with its end, happening now.
+    pub(in crate::engine) fn line(event: &Event) -> Option<String> {
+        let mut line = serde_json::to_string(&Self::now(event.clone())).ok()?;
         line.push('\n');
         Some(line)
     }

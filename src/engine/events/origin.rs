@@ -37,7 +37,7 @@ pub struct Origin {
     pub engine: EngineKind,
     /// The process that dispatches it, or that submitted it.
     pub process: Option<Holder>,
-    /// The command line, the program first.
+    /// The command line, the program first. A retry keeps that of the run that it tries again.
     pub command: Vec<String>,
     /// Where it was typed.
     pub cwd: PathBuf,
@@ -51,12 +51,6 @@ pub struct Origin {
     pub partial: bool,
     /// Device.
     pub device: String,
-    /// Stages at a time.
-    pub jobs: usize,
-    /// Threads of each.
-    pub threads_per_job: usize,
-    /// Whether the first failure stops the run.
-    pub fail_fast: bool,
     /// The run whose failures this one tries again.
     pub retry_of: Option<String>,
 }

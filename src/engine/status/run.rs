@@ -6,7 +6,7 @@ use super::Tracker;
 use crate::engine::events::{EngineKind, Entry, Origin, RunFolder};
 use crate::engine::{EngineError, Progress, Skipped};
 use crate::plan::{Key, Plan, StageKind};
-use crate::store::{Failure, FailureKind, Store, unix_now};
+use crate::store::{Failure, Store, unix_now};
 
 /// A stage that runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -140,31 +140,5 @@ impl RunStatus {
                 .clamp(self.done, self.total);
         }
         Ok(())
-    }
-
-    /// Failures that nobody has mended since.
-    pub fn open_failures(&self) -> impl Iterator<Item = &Failure> {
-        self.failed
-            .iter()
-            .filter(|failure| !self.mended.contains(&failure.key))
-    }
-
-    /// Exit code that says how the run ended, as [`RunReport`](crate::engine::RunReport) has it;
-    /// none while it runs.
-    #[must_use]
-    pub fn exit_code(&self) -> Option<i32> {
-        let all_data = || {
-            self.failed
-                .iter()
-                .all(|failure| failure.failure == FailureKind::Data)
-        };
-        match self.state {
-            RunState::Running => None,
-            RunState::Died => Some(1),
-            RunState::Interrupted => Some(crate::engine::stop::INTERRUPTED),
-            RunState::Finished if self.failed.is_empty() && self.skipped.is_empty() => Some(0),
-            RunState::Finished if !self.failed.is_empty() && all_data() => Some(4),
-            RunState::Finished => Some(3),
-        }
     }
 }

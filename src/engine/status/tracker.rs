@@ -1,12 +1,13 @@
 //! The state of a run after each of its events: constant work for each, however long the log.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use super::{RunState, RunStatus, RunningStage};
 use crate::engine::events::{EngineKind, Entry, Origin};
-use crate::engine::{Event, Progress, Skipped};
+use crate::engine::{Event, Progress, RunReport, Skipped};
 use crate::plan::{Key, StageKind};
-use crate::store::{Failure, host_name, is_running};
+use crate::store::{Failure, Store, host_name, is_running};
 
 /// How many stages have come to what end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,7 +103,9 @@ pub struct Tracker {
     end: Option<(RunState, f64)>,
     total: usize,
     cached: usize,
-    done: HashSet<Key>,
+    ran: HashSet<Key>,
+    /// Made by others meanwhile.
+    others: HashSet<Key>,
     failed: HashMap<Key, Failure>,
     skipped: HashMap<Key, Skipped>,
     running: HashMap<Key, Running>,
@@ -121,7 +124,8 @@ impl Tracker {
             end: None,
             total: 0,
             cached: 0,
-            done: HashSet::new(),
+            ran: HashSet::new(),
+            others: HashSet::new(),
             failed: HashMap::new(),
             skipped: HashMap::new(),
             running: HashMap::new(),
@@ -172,11 +176,17 @@ impl Tracker {
                     running.update(progress, entry.time);
                 }
             }
-            Event::Done { key, .. } | Event::Cached { key, .. } => {
-                self.running.remove(key);
-                self.failed.remove(key);
-                self.skipped.remove(key);
-                self.done.insert(key.clone());
+            Event::Done { key, .. } => {
+                self.settle(key);
+                self.others.remove(key);
+                self.ran.insert(key.clone());
+            }
+            Event::Cached { key, .. } => {
+                self.settle(key);
+                // Who looks again at what the run has made says so too.
+                if !self.ran.contains(key) {
+                    self.others.insert(key.clone());
+                }
             }
             Event::Failed { failure } => {
                 self.running.remove(&failure.key);
@@ -216,12 +226,18 @@ impl Tracker {
         }
     }
 
+    fn settle(&mut self, key: &Key) {
+        self.running.remove(key);
+        self.failed.remove(key);
+        self.skipped.remove(key);
+    }
+
     /// How many stages have come to what end.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts {
             total: self.total,
-            done: self.done.len(),
+            done: self.ran.len() + self.others.len(),
             failed: self.failed.len(),
             skipped: self.skipped.len(),
         }
@@ -255,6 +271,18 @@ impl Tracker {
         running
     }
 
+    /// Seconds since the run began, at `now`.
+    #[must_use]
+    pub fn wall(&self, now: f64) -> f64 {
+        now - self.started.unwrap_or(now)
+    }
+
+    /// Whether the run has told its end.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.end.is_some()
+    }
+
     /// How the run is. Of a process on another machine nothing can be told from here, and a run
     /// without a dispatcher cannot lose it.
     #[must_use]
@@ -275,6 +303,43 @@ impl Tracker {
         }
     }
 
+    /// What failed, in order of time.
+    fn failed(&self) -> Vec<Failure> {
+        let mut failed: Vec<Failure> = self.failed.values().cloned().collect();
+        failed.sort_by(|a, b| {
+            let order = a.when_unix.total_cmp(&b.when_unix);
+            order.then_with(|| a.label.cmp(&b.label))
+        });
+        failed
+    }
+
+    /// What was skipped, by name.
+    fn skipped(&self) -> Vec<Skipped> {
+        let mut skipped: Vec<Skipped> = self.skipped.values().cloned().collect();
+        skipped.sort_by(|a, b| a.label.cmp(&b.label));
+        skipped
+    }
+
+    /// What the run has come to, as the process that dispatched it says it.
+    #[must_use]
+    pub fn report(&self, store: &Store) -> RunReport {
+        let counts = self.counts();
+        let wall_s = self
+            .end
+            .map_or(self.latest - self.started.unwrap_or(0.0), |(_, s)| s);
+        RunReport {
+            ran: self.ran.iter().cloned().collect(),
+            cached: self.cached + self.others.len(),
+            failed: self.failed(),
+            skipped: self.skipped(),
+            unfinished: counts.total.saturating_sub(counts.ended()),
+            interrupted: matches!(self.end, Some((RunState::Interrupted, _))),
+            wall: Duration::try_from_secs_f64(wall_s).unwrap_or_default(),
+            failures: store.paths().failures(),
+            ..RunReport::default()
+        }
+    }
+
     /// Where the run stands at `now`, in seconds since 1970.
     #[must_use]
     pub fn status(&self, now: f64) -> RunStatus {
@@ -285,13 +350,6 @@ impl Tracker {
             (None, RunState::Died) => self.latest - started,
             (None, _) => now - started,
         };
-        let mut failed: Vec<Failure> = self.failed.values().cloned().collect();
-        failed.sort_by(|a, b| {
-            let order = a.when_unix.total_cmp(&b.when_unix);
-            order.then_with(|| a.label.cmp(&b.label))
-        });
-        let mut skipped: Vec<Skipped> = self.skipped.values().cloned().collect();
-        skipped.sort_by(|a, b| a.label.cmp(&b.label));
         RunStatus {
             run: self.run.clone(),
             engine: self.origin.engine,
@@ -299,10 +357,10 @@ impl Tracker {
             started,
             wall_s,
             total: self.total,
-            done: self.done.len(),
+            done: self.ran.len() + self.others.len(),
             cached: self.cached,
-            failed,
-            skipped,
+            failed: self.failed(),
+            skipped: self.skipped(),
             mended: Vec::new(),
             running: match state {
                 RunState::Running => self.stages(now),
@@ -373,6 +431,76 @@ mod tests {
         assert_eq!(status.running[0].label, "b");
         let progress = status.running[0].progress.as_ref().unwrap();
         assert_eq!(progress.epoch, Some(2));
+    }
+
+    #[test]
+    fn time_left_counts_from_where_a_resumed_training_began() {
+        let key = Key::of(&json!("a"));
+        let mut tracker = Tracker::new("r".to_owned(), Origin::default());
+        let mut take = |time: f64, event: Event| {
+            tracker.take(&Entry { time, event });
+            tracker.stage(&key, time + 4.0).unwrap().left_s
+        };
+        let at = |step| Event::Progress {
+            key: key.clone(),
+            progress: Progress {
+                step: Some(step),
+                steps: Some(100),
+                ..Progress::default()
+            },
+        };
+        let started = Event::Started {
+            key: key.clone(),
+            kind: StageKind::Pretrain,
+            label: "a".to_owned(),
+            pid: 2,
+            attempt: 2,
+        };
+        assert_eq!(take(0.0, started), None);
+        assert_eq!(take(5.0, at(50)), None);
+        // A quarter in ten seconds; four of the next ten have passed.
+        assert_eq!(take(15.0, at(75)), Some(6.0));
+    }
+
+    #[test]
+    fn a_stage_that_is_tried_again_has_not_failed() {
+        let mut events = log(std::process::id());
+        let key = Key::of(&json!("b"));
+        let mut failed = |time| {
+            events.push(Entry {
+                time,
+                event: Event::Failed {
+                    failure: Failure {
+                        key: key.clone(),
+                        kind: StageKind::Pretrain,
+                        label: "b".to_owned(),
+                        failure: crate::store::FailureKind::Died,
+                        message: "killed".to_owned(),
+                        log: Vec::new(),
+                        log_file: None,
+                        when: String::new(),
+                        when_unix: time,
+                        host: String::new(),
+                    },
+                },
+            });
+            RunStatus::of("r".to_owned(), &events, 120.0)
+        };
+        let status = failed(106.0);
+        assert_eq!((status.failed.len(), status.running.len()), (1, 0));
+        events.push(Entry {
+            time: 107.0,
+            event: Event::Started {
+                key: key.clone(),
+                kind: StageKind::Pretrain,
+                label: "b".to_owned(),
+                pid: 2,
+                attempt: 2,
+            },
+        });
+        let status = RunStatus::of("r".to_owned(), &events, 120.0);
+        assert_eq!((status.failed.len(), status.running.len()), (0, 1));
+        assert_eq!(status.running[0].attempt, 2);
     }
 
     #[test]
