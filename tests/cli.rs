@@ -12,9 +12,13 @@ mod predict;
 mod project;
 #[path = "cli/questions.rs"]
 mod questions;
+#[path = "cli/resume.rs"]
+mod resume;
 #[path = "cli/run.rs"]
 mod run;
 #[path = "cli/status.rs"]
 mod status;
+#[path = "cli/trainings.rs"]
+mod trainings;
 #[path = "cli/usage.rs"]
 mod usage;

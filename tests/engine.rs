@@ -51,6 +51,9 @@ impl RunStage for Pretender {
                 kill_self();
             }
             "die once" => {}
+            "starve" if std::env::var_os("AMLP_TEST_HALVE").is_none() => starve(),
+            "starve" => cx.set_micro_batch(4),
+            "starve on the device" => panic!("CUDA out of memory. Tried to allocate 2.00 GiB"),
             "exit" => std::process::exit(17),
             "garbage" => println!("not an event\n{{\"event\": 3}}"),
             "link" => std::os::unix::fs::symlink("nowhere", cx.output().join("link"))?,
@@ -86,6 +89,16 @@ impl RunStage for Pretender {
         fs::write(cx.output().join("text.txt"), text)?;
         Ok(())
     }
+
+    fn may_halve(&self, stage: &Stage) -> bool {
+        stage.spec["halve"] == true
+    }
+}
+
+/// Asks for more memory than there can be: Rust says so and aborts.
+fn starve() {
+    let memory: Vec<u8> = Vec::with_capacity(isize::MAX as usize);
+    std::hint::black_box(memory);
 }
 
 fn kill_self() {
@@ -115,7 +128,8 @@ fn worker_program() -> &'static Path {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("worker-{name}"));
         let script = format!(
             "#!/bin/sh\nexport AMLP_TEST_PLAN=\"$3\" AMLP_TEST_KEY=\"$5\" AMLP_TEST_STORE=\"$7\"\n\
-             export RUST_TEST_THREADS=2\nexec '{}' worker_entry --exact --nocapture\n",
+             export RUST_TEST_THREADS=2\n\
+             case \" $* \" in *' --halve '*) export AMLP_TEST_HALVE=1;; esac\nexec '{}' worker_entry --exact --nocapture\n",
             exe.display()
         );
         // Written by another process: a file that this one has open for writing may be inherited
@@ -398,6 +412,52 @@ fn a_killed_worker_is_reported_or_tried_again() {
     let record = bench.store.artifact(Pretrain, &once).unwrap().record;
     assert_eq!(record.provenance.attempts, 2);
     assert_eq!(bench.runs()["once"], 2);
+}
+
+#[test]
+fn memory_that_runs_out_is_told_and_halved_where_that_is_allowed() {
+    let mut bench = Bench::new();
+    bench.add(Pretrain, "host", "starve", &[]);
+    bench.add(Finetune, "device", "starve on the device", &[]);
+    let report = bench.run();
+    assert_eq!(report.failed.len(), 2);
+    for failure in &report.failed {
+        assert_eq!(failure.failure, FailureKind::OutOfMemory, "{failure:?}");
+        assert!(failure.message.contains("memory"), "{}", failure.message);
+    }
+    let summary = report.summary();
+    for part in [
+        "out of memory: memory allocation of",
+        "hint: fewer --jobs, a smaller pretrain.micro_batch",
+        "hint: fewer --jobs, a smaller finetune.micro_batch",
+    ] {
+        assert!(summary.contains(part), "{summary}");
+    }
+
+    let mut bench = Bench::new();
+    let key = bench.add(Pretrain, "hungry", "starve", &[]);
+    bench.plan.stages[0].spec["halve"] = json!(true);
+    let report = bench.run();
+    let summary = report.summary();
+    assert_eq!(report.ran, std::slice::from_ref(&key), "{summary}");
+    assert_eq!(report.halved, ["hungry"]);
+    assert!(summary.contains("hungry ran out of memory"), "{summary}");
+    let provenance = bench
+        .store
+        .artifact(Pretrain, &key)
+        .unwrap()
+        .record
+        .provenance;
+    assert_eq!(provenance.micro_batch, Some(4));
+    let events = RunFolder::last(&bench.store)
+        .unwrap()
+        .unwrap()
+        .events()
+        .unwrap();
+    let told = events.iter().any(|e| {
+        matches!(&e.event, Event::Retrying { message, .. } if message.contains("half the images"))
+    });
+    assert!(told);
 }
 
 #[test]

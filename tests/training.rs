@@ -108,8 +108,8 @@ fn short(epochs: usize) -> PretrainOptions {
     PretrainOptions {
         epochs,
         batch: 4,
-        max_steps: 0,
         optimiser: optimiser(),
+        ..PretrainOptions::default()
     }
 }
 
@@ -127,15 +127,17 @@ fn pretrained(
 ) -> Result<PretrainOutput, TrainError> {
     let labels = categories(images);
     let device = cpu();
+    let checkpoint = folder.map(|folder| folder.join("checkpoint"));
     let job = PretrainJob {
         images,
         labels: Some(&labels),
         backbone: &backbone(),
         options,
+        pass: options.pass(),
         seed,
         device: &device,
-        checkpoints: folder.map(|folder| Checkpoints {
-            folder,
+        checkpoints: checkpoint.as_deref().map(|path| Checkpoints {
+            path,
             every: Duration::from_secs(3600),
         }),
     };
@@ -152,16 +154,18 @@ fn finetuned(
 ) -> Result<FinetuneOutput, TrainError> {
     let validation = phantoms(3, images.shape[0]);
     let device = cpu();
+    let checkpoint = folder.map(|folder| folder.join("checkpoint"));
     let job = FinetuneJob {
         images,
         validation: Some(&validation),
         encoder,
         backbone: &backbone(),
         options,
+        pass: options.pass(),
         seed,
         device: &device,
-        checkpoints: folder.map(|folder| Checkpoints {
-            folder,
+        checkpoints: checkpoint.as_deref().map(|path| Checkpoints {
+            path,
             every: Duration::from_secs(3600),
         }),
     };
@@ -453,6 +457,145 @@ fn resumed_finetuning_equals_uninterrupted() {
     assert_eq!(pieces, whole);
 }
 
+/// A training that is cut off after `steps` steps without a word: what a kill leaves is the last
+/// checkpoint that was written by itself.
+fn cut_off(
+    images: &InMemory,
+    task: &AmlpOptions,
+    every: Duration,
+    path: &Path,
+    steps: usize,
+) -> Result<PretrainOutput, TrainError> {
+    let labels = categories(images);
+    let (device, options) = (cpu(), short(4));
+    let job = PretrainJob {
+        images,
+        labels: Some(&labels),
+        backbone: &backbone(),
+        options: &options,
+        pass: options.pass(),
+        seed: 1,
+        device: &device,
+        checkpoints: Some(Checkpoints { path, every }),
+    };
+    let mut left = steps;
+    // The copy is what the disk holds at that moment; the stop itself writes another checkpoint.
+    let mut observer = |_: Progress| {
+        if left == 0 {
+            return ControlFlow::Continue(());
+        }
+        left -= 1;
+        if left == 0 {
+            let _ = std::fs::copy(path, path.with_extension("kept"));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    };
+    let out = pretrain::<Amlp>(&job, task, &mut observer);
+    let kept = path.with_extension("kept");
+    if out.is_err() {
+        std::fs::remove_file(path).unwrap();
+        if kept.exists() {
+            std::fs::rename(kept, path).unwrap();
+        }
+    }
+    out
+}
+
+#[test]
+fn where_checkpoints_are_taken_changes_nothing() {
+    let images = phantoms(6, 1);
+    let task = everything(CclMode::CentroidSoft);
+    let whole = pretrained(&images, &task, &short(4), 1, None, &mut go).unwrap();
+    assert_eq!(whole.remains.keys().collect::<Vec<_>>(), ["labels.bin"]);
+    // After every step, and only at the end of the first epoch.
+    for every in [Duration::ZERO, Duration::from_secs(3600)] {
+        for steps in [1, 2, 3, 6] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("c");
+            assert!(cut_off(&images, &task, every, &path, steps).is_err());
+            // Two steps per epoch. The report of a step comes before its checkpoint.
+            let expected = if every.is_zero() {
+                steps > 1
+            } else {
+                steps > 2
+            };
+            assert_eq!(path.exists(), expected, "{steps} steps");
+            let resumed = cut_off(&images, &task, every, &path, 0).unwrap();
+            assert_eq!(resumed, whole, "{every:?}, {steps} steps");
+        }
+    }
+}
+
+/// Largest difference of two sets of weights.
+fn difference(a: &Weights, b: &Weights) -> f32 {
+    let pairs = a.0.iter().zip(&b.0);
+    pairs
+        .flat_map(|((_, a), (_, b))| a.values.iter().zip(&b.values))
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
+}
+
+#[test]
+fn gradients_of_passes_add_up_to_those_of_the_batch() {
+    let images = phantoms(7, 1);
+    let labels = categories(&images);
+    let device = cpu();
+    let run = |norm: Norm, pass: usize| {
+        let backbone = BackboneOptions { norm, ..backbone() };
+        let options = PretrainOptions {
+            batch: 4,
+            // Plain sums of gradients: Adam's first steps blow rounding up.
+            optimiser: OptimiserOptions {
+                eps: 1e-3,
+                ..optimiser()
+            },
+            ..short(2)
+        };
+        let job = PretrainJob {
+            images: &images,
+            labels: Some(&labels),
+            backbone: &backbone,
+            options: &options,
+            pass,
+            seed: 1,
+            device: &device,
+            checkpoints: None,
+        };
+        pretrain::<Amlp>(&job, &amlp(), &mut go).unwrap()
+    };
+    let whole = run(Norm::Group, 4);
+    // A pass that holds the batch is the batch, bit for bit.
+    assert_eq!(run(Norm::Group, 100), whole);
+    for pass in [1, 2, 3] {
+        let pieces = run(Norm::Group, pass);
+        assert_ne!(pieces.encoder, whole.encoder, "pass {pass} splits nothing");
+        let off = difference(&pieces.encoder, &whole.encoder);
+        assert!(off < 1e-4, "pass {pass}: {off}");
+        for (a, b) in pieces.curve.iter().zip(&whole.curve) {
+            assert!((a.loss / b.loss - 1.0).abs() < 1e-4, "pass {pass}");
+        }
+    }
+    // Batch normalisation sees smaller batches: that is another training.
+    let (small, large) = (run(Norm::Batch, 2), run(Norm::Batch, 4));
+    assert!(difference(&small.encoder, &large.encoder) > 1e-4);
+}
+
+#[test]
+fn a_training_in_passes_resumes_bit_for_bit() {
+    let images = phantoms(6, 1);
+    let options = FinetuneOptions {
+        micro_batch: 3,
+        select: ValidationSelect::Best,
+        ..tuning(3)
+    };
+    let whole = finetuned(&images, None, &options, 1, None, &mut go).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = Some(folder.path());
+    let (pieces, stops) = in_pieces(1, |o| finetuned(&images, None, &options, 1, path, o));
+    assert_eq!((stops, pieces), (6, whole));
+}
+
 #[test]
 fn the_checkpoint_of_another_run_is_not_resumed() {
     let images = phantoms(6, 1);
@@ -506,6 +649,7 @@ fn best_keeps_the_epoch_that_validation_prefers() {
         encoder: None,
         backbone: &backbone(),
         options: &best,
+        pass: best.pass(),
         seed: 1,
         device: &device,
         checkpoints: None,
@@ -704,12 +848,31 @@ fn a_loss_that_is_not_finite_stops_at_once() {
             step,
             loss,
             last,
+            saved,
         }) => {
+            assert_eq!(saved, None);
             // The image is in one of the two batches of the first epoch; once the running
             // statistics or weights hold it, every loss would be lost.
             assert!(epoch == 1 && step <= 2 || epoch == 2, "{epoch} {step}");
             assert!(loss.is_nan());
             assert!(last.iter().all(|l| l.is_finite()));
+        }
+        other => panic!("{:?}", other.map(|o| o.curve)),
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_names_the_checkpoint_before_it() {
+    let images = phantoms(6, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let mut wild = tuning(50);
+    wild.optimiser.lr = 1e30;
+    match finetuned(&images, None, &wild, 1, Some(folder.path()), &mut go) {
+        Err(TrainError::NotFinite { last, saved, .. }) => {
+            assert!(!last.is_empty() && last.iter().all(|l| l.is_finite()));
+            if let Some(saved) = saved {
+                assert!(saved.path.exists());
+            }
         }
         other => panic!("{:?}", other.map(|o| o.curve)),
     }
@@ -753,6 +916,7 @@ fn wrong_inputs_are_typed_errors() {
         labels: None,
         backbone: &backbone(),
         options: &short(1),
+        pass: 4,
         seed: 1,
         device: &device,
         checkpoints: None,
@@ -881,6 +1045,7 @@ fn every_normalisation_trains_and_transfers() {
             labels: Some(&labels),
             backbone: &backbone,
             options: &options,
+            pass: options.pass(),
             seed: 1,
             device: &device,
             checkpoints: None,
@@ -893,6 +1058,7 @@ fn every_normalisation_trains_and_transfers() {
             encoder: Some(&out.encoder),
             backbone: &backbone,
             options: &tuning,
+            pass: tuning.pass(),
             seed: 1,
             device: &device,
             checkpoints: None,

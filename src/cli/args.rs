@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -44,7 +45,7 @@ pub enum Command {
     Diff(DiffArgs),
     /// List methods, backbones, clusterings, layouts and metrics
     List(ListArgs),
-    /// Check data on disk, or the published numbers
+    /// Check data on disk, trainings that are killed, or the published numbers
     Check(CheckArgs),
     /// Write synthetic patients in a data set's own layout
     Phantom(PhantomArgs),
@@ -162,6 +163,11 @@ pub struct RunArgs {
     /// Stop at the first failure
     #[arg(long)]
     pub fail_fast: bool,
+    /// How often a training is tried again whose process died or ran out of memory
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub retries: u32,
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
     /// Show the plan and stop; with `--engine slurm` the scripts of the jobs
     #[arg(long)]
     pub dry_run: bool,
@@ -316,6 +322,8 @@ pub struct CheckArgs {
 pub enum CheckWhat {
     /// What is missing, unpaired or misplaced in the data sets of a manifest, by file
     Data(CheckDataArgs),
+    /// Kill trainings at random steps, resume them, compare with undisturbed ones
+    Resume(CheckResumeArgs),
     /// Contradictions inside the published numbers
     Paper(CheckPaperArgs),
 }
@@ -327,6 +335,39 @@ pub struct CheckDataArgs {
     pub file: PathBuf,
     #[command(flatten)]
     pub manifest: ManifestArgs,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Weights, curves, label tables and scores are compared by hash. The default \
+    takes one pre-training of each method and combination of its options, one fine-tuning after it \
+    and one from scratch. Inputs that are in the store are used, and nothing is written there. \
+    Exit codes: 0 all equal, 3 something differs."
+)]
+pub struct CheckResumeArgs {
+    /// Manifest
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Kills of each training
+    #[arg(long, default_value_t = 2, value_name = "K")]
+    pub kills: usize,
+    /// How many trainings, the distinct ones first
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    pub trainings: Option<std::num::NonZeroUsize>,
+    /// Every training of the plan
+    #[arg(long)]
+    pub all: bool,
+    /// Seed of the steps
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// No progress
+    #[arg(long, short = 'q')]
+    pub quiet: bool,
     /// Form of the output
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -445,6 +486,46 @@ pub struct WorkArgs {
     /// Device
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
+    #[command(flatten)]
+    pub checkpoints: CheckpointArgs,
+    /// Half the images per pass of the attempt before, which ran out of memory
+    #[arg(long)]
+    pub halve: bool,
+    /// Tell of every step
+    #[arg(long)]
+    pub every_step: bool,
+}
+
+/// How often a training keeps where it stands.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CheckpointArgs {
+    /// Minutes between two checkpoints of a training, beside those at the ends of long epochs and
+    /// at a stop; 0 is after every step
+    #[arg(long, default_value_t = 5.0, value_name = "N", value_parser = minutes)]
+    pub checkpoint_minutes: f64,
+}
+
+impl CheckpointArgs {
+    /// The time between two checkpoints.
+    pub fn every(self) -> Duration {
+        Duration::from_secs_f64(self.checkpoint_minutes * 60.0)
+    }
+
+    /// The same for a worker.
+    pub fn arguments(self) -> [OsString; 2] {
+        let minutes = self.checkpoint_minutes.to_string();
+        ["--checkpoint-minutes".into(), minutes.into()]
+    }
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    // A year; no more fits a duration for sure.
+    if (0.0..=525_600.0).contains(&minutes) {
+        Ok(minutes)
+    } else {
+        Err("not between 0 and 525600".to_owned())
+    }
 }
 
 /// Puts `run` before the first argument where that is a file rather than a verb or a flag.

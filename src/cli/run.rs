@@ -82,10 +82,7 @@ impl Dispatch<'_> {
     /// interrupted: there are no tables to write then.
     pub(super) fn run(self, plan: &Plan, args: &RunArgs) -> Result<RunReport, CliError> {
         crate::nn::memory::keep_freed();
-        let runner = Runner {
-            device: self.device,
-            ledger: session::ledger(self.root)?,
-        };
+        let runner = Runner::new(self.device, session::ledger(self.root)?);
         let store = self.store;
         let options = self.local_options(args, plan)?;
         let tracker = Tracker::new(String::new(), options.origin.clone());
@@ -122,6 +119,8 @@ impl Dispatch<'_> {
         };
         // Preparation, clustering and tables keep no GPU waiting.
         let host_jobs = if gpus.is_empty() { 0 } else { cores.min(4) };
+        let mut worker_args = vec!["--device".into(), device.to_string().into()];
+        worker_args.extend(args.checkpoints.arguments());
         Ok(LocalOptions {
             jobs,
             host_jobs,
@@ -130,7 +129,8 @@ impl Dispatch<'_> {
                 .map_or((cores / jobs.max(host_jobs)).max(1), usize::from),
             gpus,
             fail_fast: args.fail_fast,
-            worker_args: vec!["--device".into(), device.to_string().into()],
+            retries: args.retries,
+            worker_args,
             stop: Stop::on_signals(),
             origin: self.origin,
             ..LocalOptions::new(exe)

@@ -28,9 +28,12 @@ pub(super) fn work(args: &WorkArgs) -> Result<ExitStatus, CliError> {
         Some(text) => Ledger::read("the published numbers", text.as_bytes()),
         None => Ledger::embedded(),
     };
+    let device = args.device.parse().map_err(CliError::usage)?;
     let runner = Runner {
-        device: args.device.parse().map_err(CliError::usage)?,
-        ledger: ledger.map_err(CliError::internal)?,
+        checkpoints: args.checkpoints.every(),
+        halve: args.halve,
+        every_step: args.every_step,
+        ..Runner::new(device, ledger.map_err(CliError::internal)?)
     };
     let exit = match (&args.events, keys.as_slice()) {
         (Some(events), keys) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::events::Throttle;
 use super::{Event, EventSink, Progress, StageError, Stop};
 use crate::plan::{Key, Stage};
+use crate::store::CHECKPOINT;
 
 /// Progress within an epoch is passed on this often.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -20,6 +21,12 @@ pub trait RunStage: Sync {
     /// The stage's failure, or [`StageError::Stopped`] after a checkpoint was written because
     /// [`StageContext::should_stop`] said so.
     fn run(&self, stage: &Stage, cx: &mut StageContext<'_>) -> Result<(), StageError>;
+
+    /// Whether `stage` may be tried once more at half the memory after it ran out of it. Its worker
+    /// is then told `--halve`.
+    fn may_halve(&self, _stage: &Stage) -> bool {
+        false
+    }
 }
 
 /// An artifact that a stage reads.
@@ -41,6 +48,7 @@ pub struct StageContext<'a> {
     stop: Stop,
     throttle: Throttle,
     device: Option<String>,
+    micro_batch: Option<usize>,
 }
 
 impl<'a> StageContext<'a> {
@@ -69,6 +77,7 @@ impl<'a> StageContext<'a> {
             stop: stop.clone(),
             throttle: Throttle::new(INTERVAL),
             device: None,
+            micro_batch: None,
         }
     }
 
@@ -82,6 +91,12 @@ impl<'a> StageContext<'a> {
     #[must_use]
     pub fn work(&self) -> &Path {
         &self.work
+    }
+
+    /// File for where a training stands, in [`work`](Self::work).
+    #[must_use]
+    pub fn checkpoint(&self) -> PathBuf {
+        self.work.join(CHECKPOINT)
     }
 
     /// Folder of the only input with `role`.
@@ -124,6 +139,11 @@ impl<'a> StageContext<'a> {
         }
     }
 
+    /// Passes on every step from now on, however many there are.
+    pub fn tell_every_step(&mut self) {
+        self.throttle = Throttle::new(Duration::ZERO);
+    }
+
     /// Says something that is worth a line in the log of the run.
     pub fn note(&self, text: impl Into<String>) {
         self.sink.emit(&Event::Note {
@@ -149,7 +169,17 @@ impl<'a> StageContext<'a> {
         self.device = Some(device.into());
     }
 
-    pub(super) fn take_device(&mut self) -> Option<String> {
-        self.device.take()
+    /// Records how many images go through the network at a time, where it is fewer than a step
+    /// has.
+    pub fn set_micro_batch(&mut self, images: usize) {
+        self.micro_batch = Some(images);
+    }
+
+    pub(super) fn device(&self) -> Option<&str> {
+        self.device.as_deref()
+    }
+
+    pub(super) fn micro_batch(&self) -> Option<usize> {
+        self.micro_batch
     }
 }

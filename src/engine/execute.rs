@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use super::memory;
 use super::panics::{self, Watch};
 use super::{Event, EventSink, RunStage, StageContext, StageError, Stop};
 use crate::plan::{Key, Stage, StageKind};
@@ -98,36 +99,45 @@ fn begin_and_run(
     });
     let (started, clock) = (SystemTime::now(), Instant::now());
     let notes = Notes::new(setting.sink);
-    let (error, device) = match run(stage, inputs, &attempt, setting, &notes)? {
-        (Ok(()), device) => (None, device),
-        (Err(error), device) => (Some(error), device),
-    };
-    match error {
-        None => {
+    let ran = run(stage, inputs, &attempt, setting, &notes)?;
+    match ran.result {
+        Ok(()) => {
             attempt.publish(Provenance {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 commit: option_env!("AMLP_RUN_COMMIT").map(str::to_owned),
                 host: host_name(),
-                device,
+                device: ran.device,
                 threads: setting.threads,
                 started: rfc3339(started),
                 wall_s: clock.elapsed().as_secs_f64(),
                 peak_memory_bytes: setting.alone.then(peak_memory).flatten(),
+                micro_batch: ran.micro_batch,
                 attempts: 0, // The attempt counts itself.
             })?;
             Ok(Execution::Ran {
                 wall_s: clock.elapsed().as_secs_f64(),
             })
         }
-        Some(StageError::Stopped) => Ok(Execution::Stopped),
-        Some(StageError::Failed { kind, message }) => {
+        Err(StageError::Stopped) => Ok(Execution::Stopped),
+        Err(StageError::Failed { kind, message }) => {
+            let kind = match kind {
+                FailureKind::Error | FailureKind::Panic if memory::says_so(&message) => {
+                    FailureKind::OutOfMemory
+                }
+                kind => kind,
+            };
             let failure = attempt.fail(kind, message, notes.take())?;
             Ok(Execution::Failed(Box::new(failure)))
         }
     }
 }
 
-type Ran = (Result<(), StageError>, Option<String>);
+/// How a stage ended, and what it recorded of itself.
+struct Ran {
+    result: Result<(), StageError>,
+    device: Option<String>,
+    micro_batch: Option<usize>,
+}
 
 fn run(
     stage: &Stage,
@@ -143,7 +153,11 @@ fn run(
                 "its input '{}' ({} {}) is not in the store",
                 input.role, input.kind, input.key
             );
-            return Ok((Err(StageError::new(message)), None));
+            return Ok(Ran {
+                result: Err(StageError::new(message)),
+                device: None,
+                micro_batch: None,
+            });
         }
         let dir = setting.store.artifact_dir(input.kind, &input.key);
         folders.push((input.role.clone(), input.key.clone(), dir));
@@ -164,7 +178,11 @@ fn run(
                 message,
             })
         });
-    Ok((result, cx.take_device()))
+    Ok(Ran {
+        result,
+        device: cx.device().map(str::to_owned),
+        micro_batch: cx.micro_batch(),
+    })
 }
 
 /// Passes events on and keeps the last notes, which are the log of a stage without a process.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,8 @@ pub struct LocalOptions {
     pub threads_per_job: usize,
     /// Whether the first failure stops the run. Otherwise everything runs that still can.
     pub fail_fast: bool,
-    /// How often a stage is tried again whose process died.
+    /// How often a stage is tried again whose process died or ran out of memory, which a neighbour
+    /// may have used up.
     pub retries: u32,
     /// The program, for workers: `EXE work --plan FILE --key KEY --store DIR ARGS...`.
     pub exe: PathBuf,
@@ -123,6 +125,7 @@ pub fn run(
         sink: &sink,
         stop: &stop,
         slots: slots(options)?,
+        halved: Mutex::default(),
         launcher: Launcher {
             exe: &options.exe,
             args: &options.worker_args,
@@ -135,6 +138,10 @@ pub fn run(
         },
     };
     std::thread::scope(|scope| Dispatcher::new(&shared, schedule, &mut report, open).run(scope));
+    report.halved = shared
+        .halved
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     report.interrupted = options.stop.is_raised() && report.unfinished > 0;
     report.wall = start.elapsed();
     report.log_error = log.broken();
@@ -211,6 +218,8 @@ struct Shared<'a> {
     sink: &'a dyn EventSink,
     stop: &'a Stop,
     slots: Vec<Slot>,
+    /// Names of the stages that ran out of memory and went on with half of it.
+    halved: Mutex<Vec<String>>,
     launcher: Launcher<'a>,
 }
 
@@ -238,16 +247,38 @@ impl Shared<'_> {
         let gpus = &self.options.gpus;
         let gpu = (!gpus.is_empty()).then(|| gpus[slot % gpus.len()].as_str());
         let mut tries_left = self.options.retries;
+        let mut halves_left = u32::from(self.runner.may_halve(stage));
+        let mut halve = false;
         loop {
-            let execution = self.launcher.run(stage, slot, gpu);
+            let execution = self.launcher.run(stage, slot, gpu, halve);
+            // The worker remembers it: told twice it would halve twice.
+            halve = false;
             let Execution::Failed(failure) = execution else {
                 return execution;
             };
-            if failure.failure == FailureKind::Died && tries_left > 0 && !self.stop.is_raised() {
+            let starved = failure.failure == FailureKind::OutOfMemory;
+            let again = if self.stop.is_raised() {
+                false
+            } else if starved && halves_left > 0 {
+                halves_left -= 1;
+                halve = true;
+                self.note_halved(stage);
+                true
+            } else if (starved || failure.failure == FailureKind::Died) && tries_left > 0 {
                 tries_left -= 1;
+                true
+            } else {
+                false
+            };
+            if again {
+                let half = if halve {
+                    "; once more with half the images per pass"
+                } else {
+                    ""
+                };
                 self.sink.emit(&Event::Retrying {
                     key: stage.key.clone(),
-                    message: failure.message,
+                    message: format!("{}{half}", failure.message),
                 });
                 continue;
             }
@@ -255,6 +286,11 @@ impl Shared<'_> {
             let _ = self.store.record_failure(&failure);
             return Execution::Failed(failure);
         }
+    }
+
+    fn note_halved(&self, stage: &Stage) {
+        let mut halved = self.halved.lock().unwrap_or_else(PoisonError::into_inner);
+        halved.push(stage.label.clone());
     }
 
     /// A failure of the engine's own while it ran `stage`.

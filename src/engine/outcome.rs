@@ -38,6 +38,8 @@ pub struct RunReport {
     pub skipped: Vec<Skipped>,
     /// How many stages were not run, or not to the end, because the run was stopped.
     pub unfinished: usize,
+    /// Names of the stages that ran out of memory and were tried again at half of it.
+    pub halved: Vec<String>,
     /// Whether the run was stopped from outside.
     pub interrupted: bool,
     /// How long it took.
@@ -89,6 +91,13 @@ impl RunReport {
     #[must_use]
     pub fn summary(&self) -> String {
         let mut text = self.failures_text();
+        for label in &self.halved {
+            let _ = writeln!(
+                text,
+                "{label} ran out of memory and was tried again with half the images per pass; \
+                 with batch normalisation its numbers differ from those of the whole batch"
+            );
+        }
         if let Some(error) = &self.log_error {
             let _ = writeln!(text, "the log of the run is not whole: {error}");
         }
@@ -135,6 +144,19 @@ impl RunReport {
                 let record = self.failures.join(format!("{}.json", failure.key));
                 writeln!(text, "  record: {}", record.display())?;
             }
+        }
+        if let Some(file) = &failure.checkpoint {
+            let file = file.display().to_string();
+            if !failure.message.contains(&file) {
+                writeln!(text, "  checkpoint: {file}")?;
+            }
+        }
+        if failure.failure == FailureKind::OutOfMemory {
+            writeln!(
+                text,
+                "  hint: fewer --jobs, a smaller {0}.micro_batch, or {0}.on_out_of_memory = \"halve\"",
+                failure.kind
+            )?;
         }
         let skipped: Vec<&str> = self
             .skipped
@@ -185,6 +207,7 @@ mod tests {
             message: "loss is not finite".to_owned(),
             log: vec!["step 7".to_owned()],
             log_file: Some("store/log.txt".into()),
+            checkpoint: Some("store/checkpoint".into()),
             when: String::new(),
             when_unix: 0.0,
             host: String::new(),
@@ -225,7 +248,7 @@ mod tests {
             report.summary(),
             format!(
                 "failed: pretrain AMLP ({short})\n  loss is not finite\n  | step 7\n  log: store/log.txt\n  \
-                 skipped because of it: evaluate AMLP and 1 more\n\n\
+                 checkpoint: store/checkpoint\n  skipped because of it: evaluate AMLP and 1 more\n\n\
                  incomplete: 1 ran, 4 cached, 1 failed, 2 skipped in 1m 01s\n"
             )
         );

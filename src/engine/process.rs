@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::events::Entry;
 use super::execute::{Execution, LAST_LINES};
+use super::memory;
 use super::worker::WorkerExit;
 use super::{Event, EventSink, Stop};
 use crate::plan::Stage;
@@ -20,8 +21,8 @@ use crate::store::{Failure, FailureKind, State, Store, StoreError};
 /// Longest line that is taken from a worker.
 const LINE_LIMIT: u64 = 1 << 20;
 
-/// How much of the end of a log is searched for its last lines.
-const TAIL: u64 = 16 << 10;
+/// How much of the end of a log is searched for its last lines, backtraces included.
+const TAIL: u64 = 64 << 10;
 
 /// The processes that run now, to be signalled.
 #[derive(Default)]
@@ -61,10 +62,17 @@ pub(super) struct Launcher<'a> {
 }
 
 impl Launcher<'_> {
-    /// Runs `stage` in a worker. What kills the worker is a failure of kind
-    /// [`FailureKind::Died`]; the store does not know of it yet.
-    pub(super) fn run(&self, stage: &Stage, slot: usize, gpu: Option<&str>) -> Execution {
-        match self.try_run(stage, slot, gpu) {
+    /// Runs `stage` in a worker, with `halve` at half the memory of the attempt before. What kills
+    /// the worker is a failure of kind [`FailureKind::Died`] or [`FailureKind::OutOfMemory`]; the
+    /// store does not know of it yet.
+    pub(super) fn run(
+        &self,
+        stage: &Stage,
+        slot: usize,
+        gpu: Option<&str>,
+        halve: bool,
+    ) -> Execution {
+        match self.try_run(stage, slot, gpu, halve) {
             Ok(execution) => execution,
             Err(error) => Execution::Failed(Box::new(self.store.failure(
                 stage,
@@ -80,6 +88,7 @@ impl Launcher<'_> {
         stage: &Stage,
         slot: usize,
         gpu: Option<&str>,
+        halve: bool,
     ) -> Result<Execution, StoreError> {
         // A process is not worth starting for what is there or in other hands.
         match self.store.lookup(stage.kind, &stage.key)? {
@@ -110,9 +119,13 @@ impl Launcher<'_> {
         for name in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
             command.env(name, self.threads.to_string());
         }
+        if halve {
+            command.arg("--halve");
+        }
         if let Some(gpu) = gpu {
             command.env("CUDA_VISIBLE_DEVICES", gpu);
         }
+        let kills_before = memory::kills();
         let mut child = command
             .spawn()
             .map_err(StoreError::writing("start", self.exe))?;
@@ -143,7 +156,8 @@ impl Launcher<'_> {
         let status = child
             .wait()
             .map_err(StoreError::writing("wait for", self.exe))?;
-        self.judge(stage, status, end, &log)
+        let kernel_killed = memory::kills() > kills_before;
+        self.judge(stage, status, end, &log, kernel_killed)
     }
 
     fn judge(
@@ -152,22 +166,34 @@ impl Launcher<'_> {
         status: ExitStatus,
         end: Option<Event>,
         log: &Log,
+        kernel_killed: bool,
     ) -> Result<Execution, StoreError> {
-        let died = |message: String| {
-            let lines = log.last_lines();
-            Execution::Failed(Box::new(self.store.failure(
-                stage,
-                FailureKind::Died,
-                message,
-                lines,
-            )))
+        let lines = log.last_lines();
+        let failed = |kind: FailureKind, message: String| {
+            let lines = lines.clone();
+            Execution::Failed(Box::new(self.store.failure(stage, kind, message, lines)))
         };
+        let died = |message: String| failed(FailureKind::Died, message);
         if let Some(signal) = status.signal() {
             if self.stop.is_raised() {
                 return Ok(Execution::Stopped);
             }
+            if let Some(line) = lines.iter().find(|line| memory::says_so(line))
+                && signal == libc::SIGABRT
+            {
+                return Ok(failed(
+                    FailureKind::OutOfMemory,
+                    format!("out of memory: {line}"),
+                ));
+            }
+            if signal == libc::SIGKILL && kernel_killed {
+                return Ok(failed(
+                    FailureKind::OutOfMemory,
+                    "out of memory: the system killed the worker".to_owned(),
+                ));
+            }
             let hint = match signal {
-                libc::SIGKILL => " (SIGKILL: by hand, or by the system for want of memory)",
+                libc::SIGKILL => " (SIGKILL: by hand, or by the system)",
                 libc::SIGSEGV => " (SIGSEGV: a fault in native code)",
                 libc::SIGABRT => " (SIGABRT: aborted)",
                 _ => "",
@@ -191,12 +217,9 @@ impl Launcher<'_> {
             }
             (Some(WorkerExit::Stopped), Some(Event::Stopped { .. })) => Execution::Stopped,
             (_, Some(Event::Failed { failure })) => {
-                let mut lines = log.last_lines();
-                if lines.is_empty() {
-                    lines = failure.log;
-                }
+                let log_lines = if lines.is_empty() { failure.log } else { lines };
                 Execution::Failed(Box::new(Failure {
-                    log: lines,
+                    log: log_lines,
                     log_file: Some(log.path.clone()),
                     ..failure
                 }))
@@ -283,7 +306,7 @@ impl Log {
         let _ = (&self.file).write_all(&whole);
     }
 
-    /// The last lines of this attempt.
+    /// The last lines of this attempt, without backtraces.
     pub(super) fn last_lines(&self) -> Vec<String> {
         let read = || -> io::Result<Vec<u8>> {
             let end = self.file.metadata()?.len();
@@ -294,11 +317,50 @@ impl Log {
             Ok(bytes)
         };
         let text = read().unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
-        lines[lines.len().saturating_sub(LAST_LINES)..]
-            .iter()
-            .map(|&line| line.to_owned())
-            .collect()
+        last_words(&String::from_utf8_lossy(&text))
+    }
+}
+
+/// The last lines of `text` that say something. A backtrace says something to those who open the
+/// whole log; here it would push the message before it out of sight.
+fn last_words(text: &str) -> Vec<String> {
+    let mut in_backtrace = false;
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            if line.starts_with("stack backtrace:") {
+                in_backtrace = true;
+            } else if !line.starts_with(' ') && !line.starts_with("note: Some details are") {
+                in_backtrace = false;
+            }
+            !in_backtrace && !line.trim().is_empty()
+        })
+        .collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..]
+        .iter()
+        .map(|&line| line.to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backtrace_does_not_hide_the_message_before_it() {
+        let frames: String = (0..40)
+            .map(|i| format!("  {i:2}: f\n      at x.rs:{i}\n"))
+            .collect();
+        let text = format!(
+            "step 7\n\nmemory allocation of 64 bytes failed\nstack backtrace:\n{frames}\
+             note: Some details are omitted, run with `RUST_BACKTRACE=full`.\nbye\n"
+        );
+        let words = last_words(&text);
+        assert_eq!(
+            words,
+            ["step 7", "memory allocation of 64 bytes failed", "bye"]
+        );
+        let many: String = (0..100).map(|i| format!("{i}\n")).collect();
+        assert_eq!(last_words(&many).len(), LAST_LINES);
     }
 }

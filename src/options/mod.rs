@@ -31,6 +31,6 @@ pub use prepare::{
 pub use slurm::{SlurmJobKind, SlurmOptions, SlurmRequest};
 pub use split::SplitOptions;
 pub use training::{
-    FinetuneOptions, LightAugment, PretrainOptions, SegmentationLoss, TransferOptions,
-    ValidationSelect,
+    FinetuneOptions, LightAugment, OnOutOfMemory, PretrainOptions, SegmentationLoss,
+    TransferOptions, ValidationSelect,
 };

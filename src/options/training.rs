@@ -6,6 +6,18 @@ use serde::{Deserialize, Serialize};
 use super::OptimiserOptions;
 use super::optimiser::FinetuningOptimiser;
 
+/// What follows when the memory does not hold a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnOutOfMemory {
+    /// The training fails.
+    #[default]
+    Fail,
+    /// The training goes on with half the images per pass, once in a run. Statistics of batch
+    /// normalisation are then those of smaller batches, and the artifact says so.
+    Halve,
+}
+
 /// Pre-training, whatever the pretext task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -14,6 +26,13 @@ pub struct PretrainOptions {
     pub epochs: usize,
     /// Images per step.
     pub batch: usize,
+    /// Images per pass through the network, for less memory: the gradients of the passes of a step
+    /// are added up. 0 is the whole batch.
+    #[serde(skip_serializing_if = "is_default")]
+    pub micro_batch: usize,
+    /// What follows when memory runs out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub on_out_of_memory: OnOutOfMemory,
     /// Steps per epoch at most; 0 is no limit. The samples differ from epoch to epoch.
     pub max_steps: usize,
     /// Optimiser and schedule.
@@ -25,10 +44,32 @@ impl Default for PretrainOptions {
         Self {
             epochs: 800,
             batch: 48,
+            micro_batch: 0,
+            on_out_of_memory: OnOutOfMemory::default(),
             max_steps: 0,
             optimiser: OptimiserOptions::pretraining(),
         }
     }
+}
+
+impl PretrainOptions {
+    /// Images per pass through the network.
+    #[must_use]
+    pub fn pass(&self) -> usize {
+        pass(self.batch, self.micro_batch)
+    }
+}
+
+fn pass(batch: usize, micro_batch: usize) -> usize {
+    match micro_batch {
+        0 => batch,
+        n => n.min(batch),
+    }
+}
+
+/// Options that came later leave the keys of those who do not use them alone.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Loss of the segmentation network.
@@ -90,6 +131,13 @@ pub struct FinetuneOptions {
     pub epochs: usize,
     /// Images per step. With fewer labelled slices than this, one batch holds them all.
     pub batch: usize,
+    /// Images per pass through the network, for less memory: the gradients of the passes of a step
+    /// are added up. 0 is the whole batch.
+    #[serde(skip_serializing_if = "is_default")]
+    pub micro_batch: usize,
+    /// What follows when memory runs out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub on_out_of_memory: OnOutOfMemory,
     /// Steps per epoch at most; 0 is no limit.
     pub max_steps: usize,
     /// Optimiser and schedule.
@@ -110,6 +158,8 @@ impl Default for FinetuneOptions {
         Self {
             epochs: 70,
             batch: 56,
+            micro_batch: 0,
+            on_out_of_memory: OnOutOfMemory::default(),
             max_steps: 0,
             optimiser: OptimiserOptions::finetuning(),
             loss: SegmentationLoss::default(),
@@ -117,5 +167,13 @@ impl Default for FinetuneOptions {
             select: ValidationSelect::default(),
             transfer: TransferOptions::default(),
         }
+    }
+}
+
+impl FinetuneOptions {
+    /// Images per pass through the network.
+    #[must_use]
+    pub fn pass(&self) -> usize {
+        pass(self.batch, self.micro_batch)
     }
 }

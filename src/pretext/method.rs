@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::data::images::Images;
 use crate::nn::weights::Weights;
 use crate::options::BackboneOptions;
-use crate::train::{Task, TrainError};
+use crate::train::{Task, TaskState, TrainError};
 
 /// What a task is made from.
 #[derive(Clone, Copy)]
@@ -48,4 +48,9 @@ pub trait Pretext {
 
     /// The tensors of the encoder, under the names of the backbone.
     fn encoder(model: &Self::Model) -> Weights;
+
+    /// What the artifact keeps of the finished task beside the encoder, by file name.
+    fn remains(_task: &Self::Task<'_>) -> TaskState {
+        TaskState::new()
+    }
 }

@@ -4,14 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::files::write_json;
 use super::index::Indexed;
+use super::passes::images_per_pass;
 use super::prepare::{fold_slices, labelled_slices};
-use super::pretrain::{CURVE, ENCODER, EVERY, ended, observer};
-use super::split;
+use super::pretrain::{CURVE, ENCODER, ended, observer};
+use super::{Runner, split};
 use crate::data::case::Region;
 use crate::data::images::Images;
 use crate::data::split::Fold;
 use crate::engine::{StageContext, StageError};
-use crate::nn::device::{self, DeviceChoice};
+use crate::nn::device;
 use crate::nn::weights::Weights;
 use crate::options::{BackboneOptions, PrepareOptions, ValidationSelect};
 use crate::plan::FinetuneSpec;
@@ -43,7 +44,7 @@ pub(super) struct Card {
 
 pub(super) fn run(
     spec: &FinetuneSpec,
-    choice: DeviceChoice,
+    runner: &Runner,
     cx: &mut StageContext<'_>,
 ) -> Result<(), StageError> {
     let indexed = Indexed::read(cx)?;
@@ -69,19 +70,23 @@ pub(super) fn run(
         Ok(folder) => Some(Weights::load(&folder.join(ENCODER))?),
         Err(_) => None,
     };
-    let device = device::open(choice)?;
-    cx.set_device(choice.resolve().to_string());
+    let device = device::open(runner.device)?;
+    cx.set_device(runner.device.resolve().to_string());
+    let step = spec.finetune.batch.min(images.len());
+    let pass = images_per_pass(cx, step, spec.finetune.pass(), runner.halve)?;
+    let checkpoint = cx.checkpoint();
     let job = FinetuneJob {
         images: &images,
         validation: validation.as_ref().map(|v| v as &dyn Images),
         encoder: encoder.as_ref(),
         backbone: &spec.backbone,
         options: &spec.finetune,
+        pass,
         seed: spec.seed,
         device: &device,
         checkpoints: Some(Checkpoints {
-            folder: cx.work(),
-            every: EVERY,
+            path: &checkpoint,
+            every: runner.checkpoints,
         }),
     };
     let output = finetune(&job, &mut observer(cx)).map_err(ended)?;

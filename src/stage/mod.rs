@@ -6,6 +6,7 @@ mod files;
 mod finetune;
 mod index;
 mod model;
+mod passes;
 mod phantom;
 mod prepare;
 mod pretrain;

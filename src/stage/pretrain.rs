@@ -1,15 +1,16 @@
 //! `pretrain`: a pretext task on the training slices; hands on the encoder.
 
+use std::io::Write;
 use std::ops::ControlFlow;
-use std::time::Duration;
 
-use super::cluster;
-use super::files::write_json;
+use super::files::{write, write_json};
+use super::passes::images_per_pass;
 use super::prepare::{reference_slices, training_slices};
+use super::{Runner, cluster};
 use crate::data::images::Images;
 use crate::engine::{Progress, StageContext, StageError};
 use crate::mask::patch::Grid;
-use crate::nn::device::{self, DeviceChoice};
+use crate::nn::device;
 use crate::options::Reference;
 use crate::plan::PretrainSpec;
 use crate::pretext;
@@ -19,8 +20,6 @@ use crate::train::{self, Checkpoints, PretrainJob, TrainError};
 pub(super) const ENCODER: &str = "encoder.safetensors";
 /// Loss and scalars per epoch.
 pub(super) const CURVE: &str = "curve.json";
-/// Least time between two checkpoints.
-pub(super) const EVERY: Duration = Duration::from_secs(300);
 
 /// Passes the training's news on, and the wish to stop back.
 pub(super) fn observer<'a>(
@@ -54,7 +53,7 @@ pub(super) fn ended(error: TrainError) -> StageError {
 
 pub(super) fn run(
     spec: &PretrainSpec,
-    choice: DeviceChoice,
+    runner: &Runner,
     cx: &mut StageContext<'_>,
 ) -> Result<(), StageError> {
     let entry = pretext::find(&spec.pretext)
@@ -78,23 +77,30 @@ pub(super) fn run(
     } else {
         None
     };
-    let device = device::open(choice)?;
-    cx.set_device(choice.resolve().to_string());
+    let device = device::open(runner.device)?;
+    cx.set_device(runner.device.resolve().to_string());
+    let step = spec.pretrain.batch.min(images.len());
+    let pass = images_per_pass(cx, step, spec.pretrain.pass(), runner.halve)?;
+    let checkpoint = cx.checkpoint();
     let job = PretrainJob {
         images: &images,
         labels: labels.as_deref(),
         backbone: &spec.backbone,
         options: &spec.pretrain,
+        pass,
         seed: spec.seed,
         device: &device,
         checkpoints: Some(Checkpoints {
-            folder: cx.work(),
-            every: EVERY,
+            path: &checkpoint,
+            every: runner.checkpoints,
         }),
     };
     let options = serde_json::to_value(&spec.amlp)?;
     let output = train(&job, &options, &mut observer(cx)).map_err(ended)?;
     output.encoder.save(&cx.output().join(ENCODER))?;
     write_json(&cx.output().join(CURVE), &output.curve)?;
+    for (name, bytes) in &output.remains {
+        write(&cx.output().join(name), |to| to.write_all(bytes))?;
+    }
     Ok(())
 }

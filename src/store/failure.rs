@@ -17,8 +17,10 @@ pub enum FailureKind {
     Data,
     /// The stage panicked: a fault of the program.
     Panic,
-    /// Its process ended without a word: killed, out of memory, crashed.
+    /// Its process ended without a word: killed, crashed.
     Died,
+    /// The memory of the machine or of the device did not suffice.
+    OutOfMemory,
 }
 
 /// The last failure of a stage.
@@ -40,6 +42,9 @@ pub struct Failure {
     /// The whole log.
     #[serde(default)]
     pub log_file: Option<PathBuf>,
+    /// The checkpoint from which the next attempt goes on.
+    #[serde(default)]
+    pub checkpoint: Option<PathBuf>,
     /// When, in UTC, RFC 3339.
     pub when: String,
     /// The same in seconds since 1970.
@@ -68,6 +73,7 @@ impl Failure {
             message: format!("it failed, but '{}' cannot be read: {e}", path.display()),
             log: Vec::new(),
             log_file: None,
+            checkpoint: None,
             when: String::new(),
             when_unix: 0.0,
             host: String::new(),

@@ -19,6 +19,7 @@ pub use clock::rfc3339;
 pub(crate) use clock::unix_now;
 pub use error::StoreError;
 pub use failure::{Failure, FailureKind};
+pub(crate) use paths::CHECKPOINT;
 pub use paths::Paths;
 pub use publish::{Attempt, Begin};
 pub use record::{FileRecord, Provenance, StageRecord, host_name};

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::{Key, StageKind};
 
+/// Name of a training's checkpoint in its work folder.
+pub(crate) const CHECKPOINT: &str = "checkpoint.safetensors";
+
 /// The layout of a store (design section 4).
 #[derive(Clone, Debug)]
 pub struct Paths {
@@ -45,6 +48,12 @@ impl Paths {
     #[must_use]
     pub fn log(&self, key: &Key) -> PathBuf {
         self.work(key).join("log.txt")
+    }
+
+    /// Where a training stands, from which the next attempt goes on.
+    #[must_use]
+    pub fn checkpoint(&self, key: &Key) -> PathBuf {
+        self.work(key).join(CHECKPOINT)
     }
 
     /// Folder of all claims.

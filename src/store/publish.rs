@@ -239,6 +239,7 @@ impl Store {
         log: Vec<String>,
     ) -> Failure {
         let log_file = self.paths().log(&stage.key);
+        let checkpoint = self.paths().checkpoint(&stage.key);
         Failure {
             key: stage.key.clone(),
             kind: stage.kind,
@@ -247,6 +248,7 @@ impl Store {
             message: message.into(),
             log,
             log_file: log_file.exists().then_some(log_file),
+            checkpoint: checkpoint.exists().then_some(checkpoint),
             when: clock::rfc3339(SystemTime::now()),
             when_unix: clock::unix_now(),
             host: host_name(),

@@ -58,6 +58,9 @@ pub struct Provenance {
     /// Largest resident memory of the stage's process; absent for stages that shared one.
     #[serde(default)]
     pub peak_memory_bytes: Option<u64>,
+    /// Images per pass through the network, where that is less than a step has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
     /// How many attempts it took.
     pub attempts: u32,
 }

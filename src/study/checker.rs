@@ -85,8 +85,20 @@ impl<'a> Checker<'a> {
         self.within("backbone.depth", s.backbone.depth as f64, 1.0, 6.0)?;
         self.within("pretrain.epochs", s.pretrain.epochs as f64, 1.0, 1e6)?;
         self.within("pretrain.batch", s.pretrain.batch as f64, 1.0, 65536.0)?;
+        self.within(
+            "pretrain.micro_batch",
+            s.pretrain.micro_batch as f64,
+            0.0,
+            65536.0,
+        )?;
         self.within("finetune.epochs", s.finetune.epochs as f64, 1.0, 1e6)?;
         self.within("finetune.batch", s.finetune.batch as f64, 1.0, 65536.0)?;
+        self.within(
+            "finetune.micro_batch",
+            s.finetune.micro_batch as f64,
+            0.0,
+            65536.0,
+        )?;
         self.optimiser("pretrain.optimiser", &s.pretrain.optimiser)?;
         self.optimiser("finetune.optimiser", &s.finetune.optimiser)?;
         self.prepare(s)?;

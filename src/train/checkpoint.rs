@@ -4,8 +4,8 @@
 //! header) is written beside, synced and renamed: there is no moment at which a reader finds
 //! weights of one step beside moments of another, so no further marker is needed.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -16,25 +16,32 @@ use super::run::EpochLog;
 use super::{TaskState, TrainError};
 use crate::nn::weights::{Array, Weights, floats, little_endian, write_whole};
 
+/// Share of the time of a training that checkpoints at the ends of epochs may take.
+const SHARE: f64 = 0.02;
+
 /// Where checkpoints go, and how often.
+///
+/// Beside those in time there is one at the end of each epoch, unless epochs are so short that
+/// writing would slow the training down, and one when the observer stops the run. Where they are
+/// taken changes no result.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoints<'a> {
-    /// Folder of this training alone.
-    pub folder: &'a Path,
-    /// Least time between two of them; one is always written when the observer stops the run.
+    /// The file, of this training alone.
+    pub path: &'a Path,
+    /// Least time between two of them; 0 writes one after every step.
     pub every: Duration,
 }
 
 impl Checkpoints<'_> {
-    /// The file.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.folder.join("checkpoint.safetensors")
-    }
-
     pub(super) fn due(&self, last: Instant) -> bool {
         last.elapsed() >= self.every
     }
+}
+
+/// Whether a checkpoint at the end of an epoch is worth what the one before it took to write:
+/// `since` is the time that would be lost without. The first one tells what it takes.
+pub(super) fn is_worth(cost: Option<Duration>, since: Duration) -> bool {
+    cost.is_none_or(|cost| cost.as_secs_f64() <= SHARE * since.as_secs_f64())
 }
 
 /// Where a run stands.
@@ -54,6 +61,9 @@ pub(super) struct Position {
     pub curve: Vec<EpochLog>,
     /// Updates per parameter.
     pub updates: BTreeMap<String, usize>,
+    /// The last losses, oldest first.
+    #[serde(default)]
+    pub recent: VecDeque<f64>,
 }
 
 /// All of a checkpoint.
@@ -192,6 +202,7 @@ mod tests {
                     scalars: BTreeMap::from([("x".to_owned(), 0.7)]),
                 }],
                 updates: updates.clone(),
+                recent: VecDeque::from([0.5, 0.1]),
             },
             weights: weights(1.5),
             moments: Moments {
@@ -218,6 +229,14 @@ mod tests {
             std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
             1
         );
+    }
+
+    #[test]
+    fn ends_of_short_epochs_are_passed_over() {
+        let seconds = Duration::from_secs;
+        assert!(is_worth(None, seconds(0)));
+        assert!(is_worth(Some(seconds(1)), seconds(60)));
+        assert!(!is_worth(Some(seconds(1)), seconds(40)));
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub struct FinetuneJob<'a> {
     pub backbone: &'a BackboneOptions,
     /// Epochs, batch, optimiser, loss.
     pub options: &'a FinetuneOptions,
+    /// Images per pass through the network at most: [`FinetuneOptions::pass`], or less where
+    /// memory is short.
+    pub pass: usize,
     /// Seed of everything that is random.
     pub seed: u64,
     /// Device, with or without autodiff.
@@ -60,11 +63,11 @@ pub fn finetune(
     if let Some(encoder) = job.encoder {
         model = encoder.load_into(model, ENCODER)?;
         if job.options.transfer.recalibrate_bn {
-            recalibrate(&model, job.images, job.options.batch, &device);
+            recalibrate(&model, job.images, job.pass, &device);
         }
     }
     let (images, options) = (job.images, job.options);
-    let mut task = Segmentation::new(images, job.validation, options, job.seed, &device)?;
+    let mut task = Segmentation::new(images, job.validation, options, job.pass, job.seed, &device)?;
     let identity = serde_json::json!({
         "task": "segmentation",
         "backbone": job.backbone,
@@ -77,6 +80,7 @@ pub fn finetune(
         images: images.len(),
         epochs: options.epochs,
         batch: options.batch,
+        pass: job.pass,
         max_steps: options.max_steps,
         optimiser: &options.optimiser,
         seed: job.seed,

@@ -15,7 +15,7 @@ mod segment;
 mod task;
 
 pub use checkpoint::Checkpoints;
-pub use error::TrainError;
+pub use error::{Saved, TrainError};
 pub use finetune::{FinetuneJob, FinetuneOutput, finetune};
 pub use loss::{bce, segmentation_loss, soft_dice};
 pub use optimiser::Optimiser;

@@ -13,7 +13,7 @@ const AHEAD: usize = 2;
 pub(super) fn prefetch<'scope, P: EpochPlan>(
     scope: &'scope Scope<'scope, '_>,
     plan: &'scope P,
-    todo: &'scope [Vec<usize>],
+    todo: &'scope [&[usize]],
 ) -> Receiver<Result<P::Batch, TrainError>> {
     let (sender, receiver) = sync_channel(AHEAD);
     scope.spawn(move || {

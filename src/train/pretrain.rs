@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use super::run::{Loop, run};
-use super::{Checkpoints, EpochLog, Observer, TrainError};
+use super::{Checkpoints, EpochLog, Observer, TaskState, TrainError};
 use crate::data::images::Images;
 use crate::nn::weights::Weights;
 use crate::options::{BackboneOptions, PretrainOptions};
@@ -21,6 +21,9 @@ pub struct PretrainJob<'a> {
     pub backbone: &'a BackboneOptions,
     /// Epochs, batch, optimiser.
     pub options: &'a PretrainOptions,
+    /// Images per pass through the network at most: [`PretrainOptions::pass`], or less where
+    /// memory is short.
+    pub pass: usize,
     /// Seed of everything that is random.
     pub seed: u64,
     /// Device, with or without autodiff.
@@ -36,6 +39,8 @@ pub struct PretrainOutput {
     pub encoder: Weights,
     /// One entry per epoch.
     pub curve: Vec<EpochLog>,
+    /// What else the task leaves, by file name.
+    pub remains: TaskState,
 }
 
 /// Pre-trains with the method `P`.
@@ -71,6 +76,7 @@ pub fn pretrain<P: Pretext>(
         images: job.images.len(),
         epochs: job.options.epochs,
         batch: job.options.batch,
+        pass: job.pass,
         max_steps: job.options.max_steps,
         optimiser: &job.options.optimiser,
         seed: job.seed,
@@ -82,5 +88,6 @@ pub fn pretrain<P: Pretext>(
     Ok(PretrainOutput {
         encoder: P::encoder(&model),
         curve,
+        remains: P::remains(&task),
     })
 }

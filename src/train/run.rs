@@ -1,16 +1,15 @@
 //! The loop: epochs, steps, checkpoints. No callbacks but the observer.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::{Position, Snapshot};
+use super::checkpoint::{Position, Snapshot, is_worth};
 use super::prefetch::prefetch;
-use super::{Checkpoints, Optimiser, Scalars, Task, TrainError, learning_rate};
+use super::{Checkpoints, Optimiser, Saved, Scalars, Task, TrainError, learning_rate};
 use crate::nn::weights::{Weights, host_values};
 use crate::options::OptimiserOptions;
 use crate::random::{Purpose, Stream};
@@ -62,6 +61,8 @@ pub(super) struct Loop<'a> {
     pub epochs: usize,
     /// Images per step.
     pub batch: usize,
+    /// Images per pass through the network at most; a step is as many passes as it takes.
+    pub pass: usize,
     /// Steps per epoch at most; 0 is no limit.
     pub max_steps: usize,
     /// Optimiser and schedule.
@@ -93,6 +94,19 @@ impl Loop<'_> {
         }
         batches
     }
+
+    /// The passes of a step: as few as [`Loop::pass`] allows, of equal size but for one image.
+    fn passes<'b>(&self, step: &'b [usize]) -> Vec<&'b [usize]> {
+        let count = step.len().div_ceil(self.pass.max(1));
+        let mut rest = step;
+        (0..count)
+            .map(|i| {
+                let (pass, after) = rest.split_at(rest.len().div_ceil(count - i));
+                rest = after;
+                pass
+            })
+            .collect()
+    }
 }
 
 /// Trains `model` on `task` to the end, from a checkpoint where there is one. A resumed run ends
@@ -115,11 +129,13 @@ pub(super) fn run<T: Task>(
         let batches = job.batches(epoch);
         let steps = batches.len();
         let plan = task.plan(epoch);
+        let todo = batches.get(run.position.step..).unwrap_or(&[]);
+        let todo: Vec<Vec<&[usize]>> = todo.iter().map(|step| job.passes(step)).collect();
+        let passes = todo.concat();
         std::thread::scope(|scope| {
-            let todo = batches.get(run.position.step..).unwrap_or(&[]);
-            let made = prefetch(scope, &plan, todo);
-            for (indices, batch) in todo.iter().zip(made) {
-                run.step(task, batch?, indices.len(), steps)?;
+            let mut made = prefetch(scope, &plan, &passes).into_iter();
+            for step in &todo {
+                run.step(task, step, &mut made, steps)?;
                 run.report(task, steps, observer)?;
             }
             Ok::<(), TrainError>(())
@@ -137,11 +153,15 @@ struct Run<'a, 'j, M> {
     position: Position,
     /// Losses that are still on the device, with their images.
     pending: Vec<(Tensor<1>, usize)>,
-    recent: VecDeque<f64>,
     read_every: usize,
     began: Instant,
     seen: usize,
-    saved: Instant,
+    /// The checkpoint on disk.
+    saved: Option<Saved>,
+    /// When it was written, or the run began.
+    saved_at: Instant,
+    /// How long writing it took.
+    saving: Option<Duration>,
 }
 
 impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
@@ -158,20 +178,23 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
             images: 0,
             curve: Vec::new(),
             updates: Default::default(),
+            recent: Default::default(),
         };
         // On the CPU a reading costs nothing; elsewhere it waits for the device.
         let on_cpu = job.device.clone().inner() == Device::flex();
+        let each_step = job.checkpoints.is_some_and(|c| c.every.is_zero());
         let mut run = Self {
             job,
             model,
             optimiser: Optimiser::new(job.optimiser),
             position,
             pending: Vec::new(),
-            recent: VecDeque::new(),
-            read_every: if on_cpu { 1 } else { READ_EVERY },
+            read_every: if on_cpu || each_step { 1 } else { READ_EVERY },
             began: Instant::now(),
             seen: 0,
-            saved: Instant::now(),
+            saved: None,
+            saved_at: Instant::now(),
+            saving: None,
         };
         if let Some(snapshot) = run.snapshot_on_disk() {
             run.resume(task, snapshot)?;
@@ -181,8 +204,8 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
 
     /// The checkpoint of this very run; anything else in its place is passed over with a warning.
     fn snapshot_on_disk(&self) -> Option<Snapshot> {
-        let path = self.job.checkpoints?.path();
-        match Snapshot::load(&path) {
+        let path = self.job.checkpoints?.path;
+        match Snapshot::load(path) {
             Ok(Some(s)) if s.position.identity == self.job.identity => Some(s),
             Ok(Some(_)) => {
                 tracing::warn!("{}: of another run, starting anew", path.display());
@@ -205,24 +228,54 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         self.optimiser
             .import(&self.model, &snapshot.moments)
             .map_err(|name| TrainError::Checkpoint {
-                path: self.job.checkpoints.map(|c| c.path()).unwrap_or_default(),
+                path: self
+                    .job
+                    .checkpoints
+                    .map_or_else(Default::default, |c| c.path.to_owned()),
                 reason: format!("its moments of '{name}' do not fit the network"),
             })?;
         task.load_state(&snapshot.task)?;
         self.position = snapshot.position;
+        self.saved = self.here();
         Ok(())
     }
 
+    /// A checkpoint of where the run stands.
+    fn here(&self) -> Option<Saved> {
+        self.job.checkpoints.map(|checkpoints| Saved {
+            path: checkpoints.path.to_owned(),
+            epoch: self.position.epoch,
+            step: self.position.step,
+        })
+    }
+
+    /// One update from the batches of `passes`, which come from `made`.
     fn step<T: Task<Model = M>>(
         &mut self,
         task: &mut T,
-        batch: T::Batch,
-        images: usize,
+        passes: &[&[usize]],
+        made: &mut impl Iterator<Item = Result<T::Batch, TrainError>>,
         steps: usize,
     ) -> Result<(), TrainError> {
-        let loss = task.step(&self.model, batch, self.position.epoch)?;
-        self.pending.push((loss.clone().inner(), images));
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
+        let images: usize = passes.iter().map(|pass| pass.len()).sum();
+        let mut total: Option<Tensor<1>> = None;
+        let mut gradients = GradientsAccumulator::new();
+        for (pass, batch) in passes.iter().zip(made) {
+            let mut loss = task.step(&self.model, batch?, self.position.epoch)?;
+            // A single pass keeps its bits.
+            if passes.len() > 1 {
+                loss = loss.mul_scalar(pass.len() as f64 / images as f64);
+            }
+            let value = loss.clone().inner();
+            total = Some(match total {
+                Some(total) => total + value,
+                None => value,
+            });
+            let of_pass = GradientsParams::from_grads(loss.backward(), &self.model);
+            gradients.accumulate(&self.model, of_pass);
+        }
+        self.pending.extend(total.map(|loss| (loss, images)));
+        let gradients = gradients.grads();
         let lr = self.lr(self.position.step, steps);
         // The optimiser takes the module by value; the clone shares its tensors.
         let model = self.model.clone();
@@ -263,7 +316,7 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
                 step: progress.step,
             });
         }
-        if self.job.checkpoints.is_some_and(|c| c.due(self.saved)) {
+        if self.job.checkpoints.is_some_and(|c| c.due(self.saved_at)) {
             self.save(task)?;
         }
         Ok(())
@@ -283,13 +336,14 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
                     epoch: self.position.epoch,
                     step: self.position.step + i + 1 - count,
                     loss,
-                    last: self.recent.iter().copied().collect(),
+                    last: self.position.recent.iter().copied().collect(),
+                    saved: self.saved.clone(),
                 });
             }
-            if self.recent.len() == MEMORY {
-                self.recent.pop_front();
+            if self.position.recent.len() == MEMORY {
+                self.position.recent.pop_front();
             }
-            self.recent.push_back(loss);
+            self.position.recent.push_back(loss);
             self.position.loss += loss * images as f64;
             self.position.images += images;
         }
@@ -315,6 +369,9 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         self.position.step = 0;
         self.position.loss = 0.0;
         self.position.images = 0;
+        if is_worth(self.saving, self.saved_at.elapsed()) {
+            self.save(task)?;
+        }
         Ok(())
     }
 
@@ -322,6 +379,7 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         let Some(checkpoints) = self.job.checkpoints else {
             return Ok(());
         };
+        let start = Instant::now();
         let moments = self.optimiser.export(&self.model);
         let mut position = self.position.clone();
         position.updates.clone_from(&moments.steps);
@@ -331,8 +389,10 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
             moments,
             task: task.state()?,
         };
-        snapshot.save(&checkpoints.path())?;
-        self.saved = Instant::now();
+        snapshot.save(checkpoints.path)?;
+        self.saved = self.here();
+        self.saving = Some(start.elapsed());
+        self.saved_at = Instant::now();
         Ok(())
     }
 }
@@ -347,6 +407,7 @@ mod tests {
             images,
             epochs: 1,
             batch,
+            pass: batch,
             max_steps,
             optimiser: options,
             seed: 3,
@@ -378,5 +439,34 @@ mod tests {
         // Single images per batch as asked for.
         assert_eq!(job(&o, 5, 1, 0), 5);
         assert_eq!(job(&o, 100, 4, 7), 7);
+    }
+
+    #[test]
+    fn passes_cover_a_step_evenly() {
+        let (options, device) = (OptimiserOptions::default(), Device::flex());
+        let sizes = |pass: usize, images: usize| -> Vec<usize> {
+            let job = Loop {
+                images,
+                epochs: 1,
+                batch: images,
+                pass,
+                max_steps: 0,
+                optimiser: &options,
+                seed: 3,
+                device: &device,
+                checkpoints: None,
+                identity: String::new(),
+            };
+            let step: Vec<usize> = (0..images).collect();
+            let passes = job.passes(&step);
+            assert_eq!(passes.concat(), step);
+            passes.iter().map(|pass| pass.len()).collect()
+        };
+        assert_eq!(sizes(16, 16), [16]);
+        assert_eq!(sizes(99, 16), [16]);
+        assert_eq!(sizes(8, 16), [8, 8]);
+        assert_eq!(sizes(5, 16), [4, 4, 4, 4]);
+        assert_eq!(sizes(4, 9), [3, 3, 3]);
+        assert_eq!(sizes(0, 2), [1, 1]);
     }
 }

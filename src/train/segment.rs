@@ -16,6 +16,8 @@ pub struct Segmentation<'a> {
     images: &'a dyn Images,
     validation: Option<&'a dyn Images>,
     options: &'a FinetuneOptions,
+    /// Images per pass of the validation.
+    pass: usize,
     seed: u64,
     device: Device,
     best: Option<(f64, Weights)>,
@@ -41,7 +43,8 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Segmentation<'a> {
-    /// A task on `images`; with `select = "best"`, `validation` decides which epoch is kept.
+    /// A task on `images`; with `select = "best"`, `validation` decides which epoch is kept, seen
+    /// `pass` images at a time.
     ///
     /// # Errors
     /// `select = "best"` without validation images.
@@ -49,6 +52,7 @@ impl<'a> Segmentation<'a> {
         images: &'a dyn Images,
         validation: Option<&'a dyn Images>,
         options: &'a FinetuneOptions,
+        pass: usize,
         seed: u64,
         device: &Device,
     ) -> Result<Self, TrainError> {
@@ -63,6 +67,7 @@ impl<'a> Segmentation<'a> {
             images,
             validation: validation.filter(|_| best),
             options,
+            pass,
             seed,
             device: device.clone(),
             best: None,
@@ -130,7 +135,7 @@ impl<'a> Task for Segmentation<'a> {
         let Some(validation) = self.validation else {
             return Ok(Scalars::new());
         };
-        let score = validation_dice(model, validation, self.options.batch, &self.device);
+        let score = validation_dice(model, validation, self.pass, &self.device);
         if self.best.as_ref().is_none_or(|(best, _)| score > *best) {
             self.best = Some((score, Weights::of(model)));
         }

@@ -478,6 +478,7 @@ mod tests {
                         message: "killed".to_owned(),
                         log: Vec::new(),
                         log_file: None,
+                        checkpoint: None,
                         when: String::new(),
                         when_unix: time,
                         host: String::new(),

@@ -21,6 +21,9 @@ use crate::train::{Scalars, Task, TaskState, TrainError};
 /// Mean loss below which an image is blank: its labels stay and it has no category consistency.
 const BLANK_LOSS: f64 = 1e-8;
 
+/// File of the label table after the last epoch.
+const LABELS: &str = "labels.bin";
+
 /// AMLP and the rows of its ablation.
 pub struct Amlp;
 
@@ -43,6 +46,12 @@ impl Pretext for Amlp {
 
     fn encoder(model: &Network) -> Weights {
         Weights::of(&model.unet).subset(ENCODER)
+    }
+
+    /// The last labels, where there are any.
+    fn remains(task: &AmlpTask<'_>) -> TaskState {
+        let table = task.labels().map(LabelTable::to_bytes);
+        table.map(|t| (LABELS.to_owned(), t)).into_iter().collect()
     }
 }
 

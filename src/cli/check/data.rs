@@ -1,23 +1,15 @@
-//! `check`: data on disk, and the published numbers.
+//! `check data`: what is missing or broken on disk, by file.
 
 use serde_json::json;
 
-use super::args::{CheckArgs, CheckDataArgs, CheckPaperArgs, CheckWhat, Format};
-use super::exit::{CliError, ExitStatus};
-use super::session;
+use crate::cli::args::{CheckDataArgs, Format};
+use crate::cli::exit::{CliError, ExitStatus};
+use crate::cli::session;
 use crate::data::{check as data_check, layout};
 use crate::manifest;
-use crate::report::{Ledger, lint};
 use crate::study::{self, Request, project_root};
 
-pub(super) fn check(args: &CheckArgs) -> Result<ExitStatus, CliError> {
-    match &args.what {
-        CheckWhat::Data(a) => data(a),
-        CheckWhat::Paper(a) => paper(a),
-    }
-}
-
-fn data(args: &CheckDataArgs) -> Result<ExitStatus, CliError> {
+pub(super) fn data(args: &CheckDataArgs) -> Result<ExitStatus, CliError> {
     let request = Request {
         profile: args.manifest.profile.clone(),
         set: args.manifest.set.clone(),
@@ -93,19 +85,4 @@ fn print_report(name: &str, report: &data_check::CheckReport) {
         report.errors(),
         report.warnings()
     );
-}
-
-fn paper(args: &CheckPaperArgs) -> Result<ExitStatus, CliError> {
-    let ledger = match &args.ledger {
-        Some(path) => Ledger::open(path).map_err(CliError::usage)?,
-        None => Ledger::embedded().map_err(CliError::internal)?,
-    };
-    let report = lint::lint(&ledger);
-    if args.format == Format::Json {
-        let text = serde_json::to_string(&report).map_err(CliError::internal)?;
-        println!("{text}");
-    } else {
-        print!("{}", report.text());
-    }
-    Ok(ExitStatus::Done)
 }
