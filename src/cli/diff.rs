@@ -18,8 +18,12 @@ pub(super) fn diff(args: &DiffArgs) -> Result<ExitStatus, CliError> {
             .or_else(|| args.manifest.profile.clone()),
         ..args.manifest.clone()
     };
-    let a = Session::open(std::slice::from_ref(&args.a), &args.manifest)?.plan();
-    let b = Session::open(std::slice::from_ref(&args.b), &other)?.plan();
+    let a = Session::open(std::slice::from_ref(&args.a), &args.manifest)?
+        .plan()
+        .into_owned();
+    let b = Session::open(std::slice::from_ref(&args.b), &other)?
+        .plan()
+        .into_owned();
     let keys_a: HashSet<&Key> = a.stages.iter().map(|s| &s.key).collect();
     let keys_b: HashSet<&Key> = b.stages.iter().map(|s| &s.key).collect();
     let shared = keys_a.intersection(&keys_b).count();

@@ -10,6 +10,8 @@ use crate::store::{State, Store};
 /// Scores of the evaluations of a plan, and reasons where there are none.
 pub(super) struct Scores<'a> {
     store: &'a Store,
+    all: &'a [Stage],
+    /// All by key, once an obstacle is looked for.
     stages: HashMap<&'a Key, &'a Stage>,
     /// Obstacles that were looked for; whole rows share them.
     known: HashMap<&'a Key, Option<String>>,
@@ -19,7 +21,8 @@ impl<'a> Scores<'a> {
     pub(super) fn new(store: &'a Store, stages: &'a [Stage]) -> Self {
         Self {
             store,
-            stages: stages.iter().map(|s| (&s.key, s)).collect(),
+            all: stages,
+            stages: HashMap::new(),
             known: HashMap::new(),
         }
     }
@@ -35,6 +38,9 @@ impl<'a> Scores<'a> {
     fn obstacle(&mut self, key: &Key) -> Option<String> {
         if let Some(found) = self.known.get(key) {
             return found.clone();
+        }
+        if self.stages.is_empty() {
+            self.stages = self.all.iter().map(|s| (&s.key, s)).collect();
         }
         let stage = self.stages.get(key).copied()?;
         let found = self.look(stage);

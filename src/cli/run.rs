@@ -29,12 +29,14 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
     session.device.check().map_err(CliError::usage)?;
     let missing = session.missing_data();
     let mut plan = session.plan();
-    plan.stages.retain(|s| {
-        !session
-            .experiments
-            .iter()
-            .any(|e| e.compiled.provisional.contains(&s.key))
-    });
+    if !missing.is_empty() {
+        plan.to_mut().stages.retain(|s| {
+            !session
+                .experiments
+                .iter()
+                .any(|e| e.compiled.provisional.contains(&s.key))
+        });
+    }
     if !plan.stages.iter().any(|s| s.kind.is_training()) && !missing.is_empty() {
         return Err(session::missing_data_error(&missing));
     }
@@ -114,7 +116,7 @@ impl Dispatch<'_> {
         };
         let jobs = match args.jobs {
             Some(jobs) => usize::from(jobs),
-            None if gpus.is_empty() => cores.min(width(plan, self.store)?),
+            None if gpus.is_empty() => width(plan, self.store, cores),
             None => gpus.len(),
         };
         // Preparation, clustering and tables keep no GPU waiting.
@@ -138,17 +140,19 @@ impl Dispatch<'_> {
     }
 }
 
-/// How many trainings can run side by side at most: as many as the largest kind of them has stages
-/// to run. One training alone gets all cores.
-fn width(plan: &Plan, store: &Store) -> Result<usize, CliError> {
-    let states = store.lookup_all(&plan.stages).map_err(CliError::internal)?;
+/// How many trainings can run side by side, at most `cores`: as many as the largest kind of them has
+/// stages to run. One training alone gets all cores.
+fn width(plan: &Plan, store: &Store, cores: usize) -> usize {
     let missing = |kind: StageKind| {
         plan.stages
             .iter()
-            .zip(&states)
-            .filter(|(stage, state)| stage.kind == kind && !state.is_cached())
+            .filter(|stage| stage.kind == kind)
+            // The run itself looks closer.
+            .filter(|stage| !store.artifact_dir(kind, &stage.key).exists())
+            .take(cores)
             .count()
     };
-    let widest = missing(StageKind::Pretrain).max(missing(StageKind::Finetune));
-    Ok(widest.max(1))
+    missing(StageKind::Pretrain)
+        .max(missing(StageKind::Finetune))
+        .max(1)
 }

@@ -1,5 +1,6 @@
 //! From manifests to a plan: what `run`, `plan`, `table`, `why` and `diff` share.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use crate::data::layout;
 use crate::manifest;
 use crate::nn::device::DeviceChoice;
 use crate::options::SlurmOptions;
-use crate::plan::{Compiled, DataFact, DeviceClass, compile};
+use crate::plan::{Compiled, DataFact, DeviceClass, Plan, compile};
 use crate::report::Ledger;
 use crate::store::Store;
 use crate::study::{self, Only, Places, Request, Resolved, ResolvedData, project_root};
@@ -77,7 +78,10 @@ impl Session {
     }
 
     /// The stages of all experiments, each once.
-    pub fn plan(&self) -> crate::plan::Plan {
+    pub fn plan(&self) -> Cow<'_, Plan> {
+        if let [only] = self.experiments.as_slice() {
+            return Cow::Borrowed(&only.compiled.plan);
+        }
         let mut seen = std::collections::HashSet::new();
         let stages = self
             .experiments
@@ -86,7 +90,7 @@ impl Session {
             .filter(|s| seen.insert(s.key.clone()))
             .cloned()
             .collect();
-        crate::plan::Plan { stages }
+        Cow::Owned(Plan { stages })
     }
 
     /// Data sets that are not there, with what to do about it.

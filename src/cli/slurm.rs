@@ -23,8 +23,13 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<ExitStatus, CliEr
         let queue = slurm::queue().map_err(no_slurm)?;
         slurm::live(&session.store, &queue).map_err(CliError::internal)?
     };
-    let draft = slurm::draft(session.plan(), &session.store, &live, &setup.options)
-        .map_err(CliError::internal)?;
+    let draft = slurm::draft(
+        session.plan().into_owned(),
+        &session.store,
+        &live,
+        &setup.options,
+    )
+    .map_err(CliError::internal)?;
     let has_work = draft.jobs.iter().any(|job| job.kind != SlurmJobKind::Cheap);
     if !missing.is_empty() && !has_work && draft.adopted.is_empty() {
         return Err(session::missing_data_error(&missing));

@@ -9,7 +9,7 @@ use super::hole::Scores;
 use super::session::{self, Session};
 use crate::plan::{Key, Plan, Stage, StageKind, TabulateSpec};
 use crate::report::{self, Ledger};
-use crate::stage::{Evaluation, SCORES, TABLE_FILES, table_input, write_table};
+use crate::stage::{Evaluation, SCORES, TABLE_FILES, made_table, table_input, write_table};
 use crate::store::{State, Store};
 
 /// Width of tables on stdout where the terminal does not say.
@@ -89,8 +89,16 @@ impl Destination<'_> {
     ) -> Result<bool, CliError> {
         let mut holes = false;
         for (key, spec) in tables {
-            let input =
-                table_input(spec, self.ledger, |key| scores.of(key)).map_err(CliError::internal)?;
+            let made = self.store.artifact_dir(StageKind::Tabulate, key);
+            let state = self
+                .store
+                .lookup(StageKind::Tabulate, key)
+                .map_err(CliError::internal)?;
+            let input = match made_table(&made) {
+                Some(input) if state.is_cached() => input,
+                _ => table_input(spec, self.ledger, |key| scores.of(key))
+                    .map_err(CliError::internal)?,
+            };
             holes |= input.cells.iter().any(|c| c.mean.is_none());
             if !self.quiet {
                 say(&report::terminal(&input, WIDTH));
@@ -100,8 +108,7 @@ impl Destination<'_> {
             }
             std::fs::create_dir_all(&self.folder)
                 .map_err(|e| CliError::internal(format!("{}: {e}", self.folder.display())))?;
-            let made = self.store.artifact_dir(StageKind::Tabulate, key);
-            if copy_table(&made, &spec.table, &self.folder)? {
+            if state.is_cached() && copy_table(&made, &spec.table, &self.folder)? {
                 continue;
             }
             write_table(&input, &self.folder).map_err(CliError::internal)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::evaluate::Evaluation;
-use super::files::{SCORES, read_json, write};
+use super::files::{SCORES, read_json, write, write_json};
 use crate::engine::{StageContext, StageError};
 use crate::metric::{Metric, RegionChoice, aggregate};
 use crate::plan::{Key, TabulateSpec};
@@ -16,6 +16,8 @@ use crate::report::{
 
 /// Extensions of the files that a table is written to.
 pub const TABLE_FILES: [&str; 3] = ["csv", "md", "tex"];
+/// The table before it is written, so that showing it takes no reading of thousands of scores.
+const INPUT: &str = "table.json";
 
 /// The table of `spec`. `scores` gives the scores of an evaluation, or why there are none.
 ///
@@ -162,5 +164,12 @@ pub(super) fn run(
         let folder = cx.input(key.as_str()).map_err(|e| e.to_string())?;
         read_json(&folder.join(SCORES)).map_err(|e| StageError::from(e).to_string())
     })?;
+    write_json(&cx.output().join(INPUT), &input)?;
     write_table(&input, cx.output())
+}
+
+/// The table that a tabulate stage left in `folder`; `None` where it left none that can be read.
+#[must_use]
+pub fn made_table(folder: &Path) -> Option<TableInput> {
+    read_json(&folder.join(INPUT)).ok()
 }
