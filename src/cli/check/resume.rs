@@ -16,7 +16,7 @@ pub(super) fn resume(args: &CheckResumeArgs) -> Result<ExitStatus, CliError> {
     let mut plan = session.plan();
     for experiment in &session.experiments {
         let provisional = &experiment.compiled.provisional;
-        plan.stages.retain(|s| !provisional.contains(&s.key));
+        plan.to_mut().stages.retain(|s| !provisional.contains(&s.key));
     }
     let how = match (args.all, args.trainings) {
         (true, _) => Pick::All,
