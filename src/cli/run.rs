@@ -28,15 +28,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
     }
     session.device.check().map_err(CliError::usage)?;
     let missing = session.missing_data();
-    let mut plan = session.plan();
-    if !missing.is_empty() {
-        plan.to_mut().stages.retain(|s| {
-            !session
-                .experiments
-                .iter()
-                .any(|e| e.compiled.provisional.contains(&s.key))
-        });
-    }
+    let plan = session.runnable();
     if !plan.stages.iter().any(|s| s.kind.is_training()) && !missing.is_empty() {
         return Err(session::missing_data_error(&missing));
     }

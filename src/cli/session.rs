@@ -93,6 +93,20 @@ impl Session {
         Cow::Owned(Plan { stages })
     }
 
+    /// The stages whose data is there.
+    pub fn runnable(&self) -> Cow<'_, Plan> {
+        let mut plan = self.plan();
+        for experiment in &self.experiments {
+            let provisional = &experiment.compiled.provisional;
+            if !provisional.is_empty() {
+                plan.to_mut()
+                    .stages
+                    .retain(|s| !provisional.contains(&s.key));
+            }
+        }
+        plan
+    }
+
     /// Data sets that are not there, with what to do about it.
     pub fn missing_data(&self) -> BTreeMap<String, String> {
         self.experiments

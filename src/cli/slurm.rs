@@ -24,7 +24,7 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<ExitStatus, CliEr
         slurm::live(&session.store, &queue).map_err(CliError::internal)?
     };
     let draft = slurm::draft(
-        session.plan().into_owned(),
+        session.runnable().into_owned(),
         &session.store,
         &live,
         &setup.options,

@@ -13,11 +13,7 @@ pub(super) fn resume(args: &CheckResumeArgs) -> Result<ExitStatus, CliError> {
     let session = Session::open(std::slice::from_ref(&args.file), &args.manifest)?;
     session.device.check().map_err(CliError::usage)?;
     let missing = session.missing_data();
-    let mut plan = session.plan();
-    for experiment in &session.experiments {
-        let provisional = &experiment.compiled.provisional;
-        plan.to_mut().stages.retain(|s| !provisional.contains(&s.key));
-    }
+    let plan = session.runnable();
     let how = match (args.all, args.trainings) {
         (true, _) => Pick::All,
         (false, Some(count)) => Pick::First(count.get()),
