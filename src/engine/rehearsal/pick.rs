@@ -1,8 +1,7 @@
 //! Which trainings of a plan are rehearsed.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
-
-use serde_json::json;
 
 use crate::plan::{Plan, Stage, StageKind, canonical_json};
 
@@ -46,7 +45,11 @@ fn distinct(plan: &Plan) -> Vec<usize> {
         .iter()
         .filter(|s| s.kind == StageKind::Pretrain && seen.insert(method(s)))
         .collect();
-    let finetunings = || plan.stages.iter().filter(|s| s.kind == StageKind::Finetune);
+    // More labels make more steps per epoch to be killed at.
+    let mut finetunings: Vec<&Stage> = plan.stages.iter().collect();
+    finetunings.retain(|s| s.kind == StageKind::Finetune);
+    finetunings.sort_by_key(|s| Reverse(s.spec["label"].as_u64()));
+    let finetunings = || finetunings.iter().copied();
     let from_scratch = finetunings().find(|s| s.input("encoder").is_none());
     let after = pretrainings.iter().copied().find_map(|p| {
         let tuned = finetunings().find(|s| s.input("encoder") == Some(&p.key))?;
@@ -64,16 +67,23 @@ fn distinct(plan: &Plan) -> Vec<usize> {
     stages.into_iter().filter_map(at).collect()
 }
 
+/// What all methods have, and what depends on the data set.
+const SHARED: [&str; 4] = ["backbone", "pretrain", "seed", "slices"];
+
 /// What tells one pretext task from another: its name and its options.
 fn method(stage: &Stage) -> String {
-    canonical_json(&json!([stage.spec["pretext"], stage.spec["amlp"]]))
+    let mut spec = stage.spec.clone();
+    if let Some(fields) = spec.as_object_mut() {
+        fields.retain(|name, _| !SHARED.contains(&name.as_str()));
+    }
+    canonical_json(&spec)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::{Input, Key};
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     fn plan() -> Plan {
         let mut plan = Plan::default();
@@ -96,13 +106,14 @@ mod tests {
             });
             key
         };
-        let method = |n: u32| json!({"pretext": "amlp", "amlp": {"n": n}, "seed": n});
+        let method = |n: u32, seed: u32| json!({"pretext": "amlp", "amlp": {"n": n}, "seed": seed});
         add(StageKind::Split, "split", Value::Null, None);
-        add(StageKind::Finetune, "sup", Value::Null, None);
-        add(StageKind::Finetune, "sup 2", Value::Null, None);
-        let a = add(StageKind::Pretrain, "a", method(1), None);
-        add(StageKind::Pretrain, "a 2", method(1), None);
-        add(StageKind::Pretrain, "b", method(2), None);
+        add(StageKind::Finetune, "sup 5 %", json!({"label": 5}), None);
+        add(StageKind::Finetune, "sup", json!({"label": 10}), None);
+        add(StageKind::Finetune, "sup 2", json!({"label": 10}), None);
+        let a = add(StageKind::Pretrain, "a", method(1, 1), None);
+        add(StageKind::Pretrain, "a 2", method(1, 2), None);
+        add(StageKind::Pretrain, "b", method(2, 1), None);
         add(StageKind::Finetune, "a tuned", Value::Null, Some(&a));
         plan
     }
@@ -123,6 +134,6 @@ mod tests {
         assert_eq!(labels(Pick::First(3)), ["sup", "a", "a tuned"]);
         assert_eq!(labels(Pick::First(5)).len(), 5);
         assert_eq!(labels(Pick::First(99)), labels(Pick::All));
-        assert_eq!(labels(Pick::All).len(), 6);
+        assert_eq!(labels(Pick::All).len(), 7);
     }
 }
