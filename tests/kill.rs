@@ -121,7 +121,7 @@ fn a_study_that_is_killed_again_and_again_ends_with_the_same_tables() {
     let mut workers = 0;
     for (k, &after) in (0..).zip(&after) {
         // Half of the runs write checkpoints all the time, so that some kills hit that.
-        let minutes = if draw(k, 1) < 0.5 { "0" } else { "0.005" };
+        let minutes = if draw(k, 1) < 0.5 { "0.001" } else { "0.01" };
         let mut runner = start(folder.path(), minutes);
         while published(&store_dir) < after {
             let ended = runner.try_wait().unwrap();
