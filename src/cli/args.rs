@@ -33,7 +33,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Show the progress of a run of another process until it ends
     Watch(WatchArgs),
-    /// Ask a run of this machine to write its checkpoints and end
+    /// Ask a run to write its checkpoints and end
     Cancel(CancelArgs),
     /// Run again what failed in a run, and what was skipped because of it
     Retry(RetryArgs),
@@ -477,7 +477,7 @@ pub struct WorkArgs {
     /// A failure counts only where a later stage reads what failed
     #[arg(long, requires = "events")]
     pub lenient: bool,
-    /// List of where the files of tables go
+    /// Record of where the files of tables go
     #[arg(long, value_name = "FILE", requires = "events")]
     pub tables: Option<PathBuf>,
     /// Store of artifacts

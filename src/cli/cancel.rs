@@ -9,6 +9,9 @@ use crate::store::host_name;
 
 pub(super) fn cancel(args: &CancelArgs) -> Result<ExitStatus, CliError> {
     let chosen = Chosen::find(&args.choice)?;
+    if chosen.origin.engine == EngineKind::Slurm {
+        return super::slurm::cancel(&chosen);
+    }
     let run = chosen.folder.id();
     let status = RunStatus::read(&chosen.folder).map_err(CliError::internal)?;
     match status.state {
@@ -17,10 +20,6 @@ pub(super) fn cancel(args: &CancelArgs) -> Result<ExitStatus, CliError> {
             println!("run {run} is over: it {}", words(over));
             return Ok(ExitStatus::Done);
         }
-    }
-    if chosen.origin.engine == EngineKind::Slurm {
-        return Err(CliError::usage(format!("run {run} is Slurm's"))
-            .hint("`squeue` shows its jobs, `scancel` ends them"));
     }
     let Some(process) = &chosen.origin.process else {
         return Err(CliError::usage(format!(

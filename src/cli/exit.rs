@@ -85,6 +85,12 @@ impl CliError {
     }
 }
 
+impl Display for CliError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl From<crate::manifest::Diagnostics> for CliError {
     fn from(diagnostics: crate::manifest::Diagnostics) -> Self {
         Self {

@@ -19,15 +19,14 @@ use crate::store::State;
 
 pub(super) fn retry(args: &RetryArgs) -> Result<ExitStatus, CliError> {
     let chosen = Chosen::find(&args.choice)?;
+    if chosen.origin.engine == EngineKind::Slurm {
+        return super::slurm::retry(&chosen, args.quiet);
+    }
     let run = chosen.folder.id();
     let status = RunStatus::read(&chosen.folder).map_err(CliError::internal)?;
     if status.state == RunState::Running {
         return Err(CliError::usage(format!("run {run} is not over"))
             .hint("`amlp-run watch` waits for it, `amlp-run cancel` ends it"));
-    }
-    if chosen.origin.engine == EngineKind::Slurm {
-        return Err(CliError::usage(format!("run {run} was run by Slurm"))
-            .hint("the same `amlp-run run` submits again what is missing"));
     }
     let mut run_args = run_args(&chosen.origin)?;
     run_args.quiet = args.quiet;

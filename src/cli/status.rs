@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::args::{Format, StatusArgs};
 use super::chosen::{self, Chosen};
 use super::exit::{CliError, ExitStatus};
-use crate::engine::events::{Origin, RunFolder};
+use super::slurm;
+use crate::engine::events::{EngineKind, Origin, RunFolder};
 use crate::engine::progress;
+use crate::engine::slurm::JobsStatus;
 use crate::engine::{RunReport, RunState, RunStatus, duration};
 use crate::store::Store;
 
@@ -19,13 +21,28 @@ pub(super) fn status(args: &StatusArgs) -> Result<ExitStatus, CliError> {
         return list(&chosen::store(&args.choice)?, args.format);
     }
     let chosen = Chosen::find(&args.choice)?;
-    let mut status = RunStatus::read(&chosen.folder).map_err(CliError::internal)?;
+    let (mut status, jobs) = match chosen.origin.engine {
+        EngineKind::Local => (
+            RunStatus::read(&chosen.folder).map_err(CliError::internal)?,
+            None,
+        ),
+        EngineKind::Slurm => {
+            let (status, jobs) = slurm::status(&chosen)?;
+            (status, Some(jobs))
+        }
+    };
     status
         .compare(&chosen.store, &chosen.plan()?)
         .map_err(CliError::internal)?;
     match args.format {
-        Format::Json => println!("{}", json(&status, &chosen.folder, &chosen.origin)?),
-        Format::Text => print!("{}", text(&status, &chosen)),
+        Format::Json => {
+            let mut value = json(&status, &chosen.folder, &chosen.origin)?;
+            if let Some(jobs) = &jobs {
+                value["stages"] = json!(jobs.stages);
+            }
+            println!("{value}");
+        }
+        Format::Text => print!("{}", text(&status, &chosen, jobs.as_ref())),
     }
     Ok(ExitStatus::Done)
 }
@@ -71,9 +88,10 @@ fn counts(status: &RunStatus) -> String {
     words.join(", ")
 }
 
-fn text(status: &RunStatus, chosen: &Chosen) -> String {
+fn text(status: &RunStatus, chosen: &Chosen, jobs: Option<&JobsStatus>) -> String {
     let wall = time(status.wall_s);
     let process = match (&chosen.origin.process, status.state) {
+        (_, RunState::Running) if jobs.is_some() => " (on Slurm)".to_owned(),
         (Some(process), RunState::Running) => format!(" ({process})"),
         _ => String::new(),
     };
@@ -81,6 +99,7 @@ fn text(status: &RunStatus, chosen: &Chosen) -> String {
         RunState::Running => format!("is running for {wall}{process}"),
         RunState::Finished => format!("finished after {wall}"),
         RunState::Interrupted => format!("was interrupted after {wall}"),
+        RunState::Died if jobs.is_some() => format!("ended after {wall} with stages lost"),
         RunState::Died => format!("died after {wall}: its process is gone"),
     };
     let mut text = format!("run {} {state}\n", status.run);
@@ -100,6 +119,9 @@ fn text(status: &RunStatus, chosen: &Chosen) -> String {
             text.push_str(&line);
             text.push('\n');
         }
+    }
+    if let Some(jobs) = jobs {
+        text.push_str(&slurm::lines(jobs));
     }
     let (mended, open): (Vec<_>, Vec<_>) = status
         .failed

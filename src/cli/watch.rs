@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::args::WatchArgs;
 use super::chosen::Chosen;
 use super::exit::{CliError, ExitStatus};
+use crate::engine::events::EngineKind;
 use crate::engine::{RunState, Tracker, progress};
 
 /// How often the log is looked at.
@@ -12,6 +13,9 @@ const INTERVAL: Duration = Duration::from_millis(300);
 
 pub(super) fn watch(args: &WatchArgs) -> Result<ExitStatus, CliError> {
     let chosen = Chosen::find(&args.choice)?;
+    if chosen.origin.engine == EngineKind::Slurm {
+        return super::slurm::watch(&chosen);
+    }
     let new_tracker = || Tracker::new(chosen.folder.id(), chosen.origin.clone());
     let mut tracker = new_tracker();
     let mut follower = chosen.folder.follow();

@@ -4,7 +4,7 @@ use super::args::WorkArgs;
 use super::exit::{CliError, ExitStatus};
 use super::table::write_frozen;
 use crate::engine::events::read_plan;
-use crate::engine::slurm::{self, Orders, Tables};
+use crate::engine::slurm::{self, Frozen, Orders};
 use crate::engine::worker::{self, WorkerExit};
 use crate::plan::Key;
 use crate::report::Ledger;
@@ -20,11 +20,11 @@ pub(super) fn work(args: &WorkArgs) -> Result<ExitStatus, CliError> {
         .collect::<Result<Vec<Key>, _>>()
         .map_err(CliError::usage)?;
     let store = Store::open(&args.store).map_err(CliError::internal)?;
-    let tables = match &args.tables {
-        Some(path) => Tables::read(path).map_err(CliError::internal)?,
-        None => Tables::default(),
+    let frozen = match &args.tables {
+        Some(path) => Frozen::read(path).map_err(CliError::internal)?,
+        None => Frozen::default(),
     };
-    let ledger = match &tables.ledger {
+    let ledger = match &frozen.ledger {
         Some(text) => Ledger::read("the published numbers", text.as_bytes()),
         None => Ledger::embedded(),
     };
@@ -43,6 +43,7 @@ pub(super) fn work(args: &WorkArgs) -> Result<ExitStatus, CliError> {
                 store: &store,
                 events,
                 lenient: args.lenient,
+                halved: args.halve,
             };
             slurm::work(&orders, &runner)
         }
@@ -51,7 +52,7 @@ pub(super) fn work(args: &WorkArgs) -> Result<ExitStatus, CliError> {
     };
     let exit = exit.map_err(CliError::internal)?;
     if exit != WorkerExit::Stopped {
-        write_tables(args, &keys, &store, &tables, &runner.ledger)?;
+        write_tables(args, &keys, &store, &frozen, &runner.ledger)?;
     }
     // The worker's codes are the engine's own protocol, finer than the documented ones.
     std::process::exit(exit.code())
@@ -62,15 +63,15 @@ fn write_tables(
     args: &WorkArgs,
     keys: &[Key],
     store: &Store,
-    tables: &Tables,
+    frozen: &Frozen,
     ledger: &Ledger,
 ) -> Result<(), CliError> {
-    if tables.results.is_empty() {
+    if frozen.results.is_empty() {
         return Ok(());
     }
     let plan = read_plan(&args.plan).map_err(CliError::internal)?;
     for key in keys {
-        if let (Some(stage), Some(folder)) = (plan.get(key), tables.results.get(key)) {
+        if let (Some(stage), Some(folder)) = (plan.get(key), frozen.results.get(key)) {
             write_frozen(store, &plan, stage, ledger, folder)?;
         }
     }

@@ -56,10 +56,20 @@ impl Holder {
         }
     }
 
-    /// Whether the process runs. Nothing can be told of those of another machine.
+    /// Whether the process runs. Of those of another machine nothing can be told, unless it was an
+    /// earlier term of this very Slurm job: that has ended, or its node was lost.
     #[must_use]
     pub fn is_alive(&self) -> Option<bool> {
-        (self.host == host_name()).then(|| is_alive(self.pid, self.process_start))
+        if self.host == host_name() {
+            return Some(is_alive(self.pid, self.process_start));
+        }
+        let own = std::env::var("SLURM_JOB_ID").ok();
+        self.is_former_term(own.as_deref()).then_some(false)
+    }
+
+    /// Whether it ran in the Slurm job `own`.
+    fn is_former_term(&self, own: Option<&str>) -> bool {
+        self.job.is_some() && self.job.as_deref() == own
     }
 }
 
@@ -370,6 +380,22 @@ mod tests {
         assert!(!taken(&path));
         hold(&path, &elsewhere, EXPIRY + Duration::from_secs(60));
         assert!(taken(&path));
+    }
+
+    #[test]
+    fn a_job_takes_over_from_its_former_term() {
+        let holder = Holder {
+            job: Some("12".to_owned()),
+            host: "elsewhere".to_owned(),
+            ..Holder::current()
+        };
+        assert!(holder.is_former_term(Some("12")));
+        assert!(!holder.is_former_term(Some("13")) && !holder.is_former_term(None));
+        let outside = Holder {
+            job: None,
+            ..holder
+        };
+        assert!(!outside.is_former_term(None) && !outside.is_former_term(Some("12")));
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct Task {
 pub enum After {
     /// For a job that was submitted before this run, to end well.
     Live(Place),
+    /// Each task for that of the same index of an array that was submitted before this run.
+    SameLive(u64),
     /// For the job at this position, as a whole, to end well.
     Job(usize),
     /// For one task of the array at this position to end well.
@@ -58,7 +60,7 @@ pub enum After {
     /// For the job at this position to end in any way.
     End(usize),
     /// For a job that was submitted before this run to end in any way.
-    LiveEnd(Place),
+    LiveEnd(u64),
 }
 
 const PRETRAIN: u8 = 2;
@@ -126,6 +128,7 @@ pub fn cut(
                     Some((job, task)) => After::Task(job, task),
                     None => continue,
                 },
+                (None, Some(place)) if place.task == Some(index) => After::SameLive(place.job),
                 (None, Some(place)) => After::Live(place.clone()),
                 (None, None) => continue,
             };
@@ -177,7 +180,13 @@ fn settle(plan: &Plan, jobs: &mut [Job]) {
             .after
             .drain(..)
             .map(|after| match after {
-                After::Live(place) if is_table => After::LiveEnd(place),
+                After::Live(Place { job, .. }) | After::SameLive(job) if is_table => {
+                    After::LiveEnd(job)
+                }
+                After::SameLive(job) if !is_array => After::Live(Place {
+                    job,
+                    task: Some(index),
+                }),
                 After::Job(of) | After::SameTask(of) | After::Task(of, _) if is_table => {
                     After::End(of)
                 }
@@ -305,4 +314,216 @@ fn families(plan: &Plan, inputs: &[Vec<usize>]) -> Vec<String> {
         families.push(Key::of(&preimage).to_string());
     }
     families
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Input;
+    use StageKind::{Cluster, Evaluate, Finetune, Index, Prepare, Pretrain, Split, Tabulate};
+
+    /// A plan of one data set and one column: slices, and for each seed split, clusters,
+    /// pre-training, fine-tuning, scores; a table last.
+    fn plan(seeds: &[u64]) -> Plan {
+        let mut plan = Plan::default();
+        let mut add = |kind: StageKind, seed: Option<u64>, inputs: &[(&str, &Key)]| {
+            let preimage = json!([kind.name(), seed]);
+            let key = Key::of(&preimage);
+            plan.stages.push(Stage {
+                key: key.clone(),
+                kind,
+                label: format!("{kind} {}", seed.unwrap_or(0)),
+                inputs: inputs
+                    .iter()
+                    .map(|(role, key)| Input {
+                        role: (*role).to_owned(),
+                        key: (*key).clone(),
+                    })
+                    .collect(),
+                spec: match seed {
+                    Some(seed) => json!({ "seed": seed }),
+                    None => json!({}),
+                },
+                preimage,
+                context: Value::Null,
+            });
+            key
+        };
+        let index = add(Index, None, &[]);
+        let prepared = add(Prepare, None, &[("index", &index)]);
+        let mut scores = Vec::new();
+        for &seed in seeds {
+            let split = add(Split, Some(seed), &[("index", &index)]);
+            let slices = [("prepared", &prepared), ("split", &split)];
+            let labels = add(Cluster, Some(seed), &slices);
+            let encoder = add(
+                Pretrain,
+                Some(seed),
+                &[slices[0], slices[1], ("labels", &labels)],
+            );
+            let model = add(
+                Finetune,
+                Some(seed),
+                &[slices[0], slices[1], ("encoder", &encoder)],
+            );
+            scores.push(add(
+                Evaluate,
+                Some(seed),
+                &[slices[0], slices[1], ("model", &model)],
+            ));
+        }
+        let inputs: Vec<(&str, &Key)> = scores.iter().map(|key| (key.as_str(), key)).collect();
+        add(Tabulate, None, &inputs);
+        plan
+    }
+
+    fn cut_all(
+        plan: &Plan,
+        done: &[&str],
+        live: &[(&str, Place)],
+        options: &SlurmOptions,
+    ) -> Vec<Job> {
+        let wanted: Vec<bool> = plan
+            .stages
+            .iter()
+            .map(|s| {
+                let label = s.label.as_str();
+                !done.contains(&label) && live.iter().all(|(l, _)| *l != label)
+            })
+            .collect();
+        let key = |label: &str| &plan.stages.iter().find(|s| s.label == label).unwrap().key;
+        let live = live
+            .iter()
+            .map(|(l, place)| (key(l).clone(), place.clone()))
+            .collect();
+        cut(plan, &wanted, &live, options)
+    }
+
+    /// `name: tasks with their stages, after what`, for each job.
+    fn shown(plan: &Plan, jobs: &[Job]) -> Vec<String> {
+        jobs.iter()
+            .map(|job| {
+                let tasks: Vec<String> = job
+                    .tasks
+                    .iter()
+                    .map(|task| {
+                        let stages: Vec<&str> = task
+                            .stages
+                            .iter()
+                            .map(|&i| plan.stages[i].label.as_str())
+                            .collect();
+                        format!("{}: {}", task.index, stages.join(", "))
+                    })
+                    .collect();
+                format!("{} after {:?}", tasks.join(" | "), job.after)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn seeds_are_arrays_and_cheap_stages_share_jobs() {
+        let plan = plan(&[4, 9]);
+        let jobs = cut_all(&plan, &[], &[], &SlurmOptions::default());
+        assert_eq!(
+            shown(&plan, &jobs),
+            [
+                "0: index 0, split 4, split 9 after []",
+                "0: prepare 0, cluster 4, cluster 9 after [Job(0)]",
+                "0: pretrain 4 | 1: pretrain 9 after [Job(0), Job(1)]",
+                "0: finetune 4, evaluate 4 | 1: finetune 9, evaluate 9 \
+                 after [Job(0), Job(1), SameTask(2)]",
+                "0: tabulate 0 after [End(3)]",
+            ]
+        );
+        let kinds: Vec<SlurmJobKind> = jobs.iter().map(|job| job.kind).collect();
+        use SlurmJobKind::{Cheap, Pretrain};
+        assert_eq!(
+            kinds,
+            [Cheap, Cheap, Pretrain, SlurmJobKind::Finetune, Cheap]
+        );
+        let again = cut_all(&plan, &[], &[], &SlurmOptions::default());
+        assert_eq!(jobs, again);
+    }
+
+    #[test]
+    fn one_seed_makes_no_array() {
+        let plan = plan(&[4]);
+        let jobs = cut_all(&plan, &[], &[], &SlurmOptions::default());
+        assert!(jobs.iter().all(|job| !job.is_array()));
+        assert_eq!(jobs[3].after, [After::Job(0), After::Job(1), After::Job(2)]);
+    }
+
+    #[test]
+    fn tasks_that_wait_for_different_things_are_no_array() {
+        let plan = plan(&[4, 6, 9]);
+        // The pre-training of one seed is there, and that of another runs.
+        let done = ["index 0", "prepare 0", "split 4", "split 6", "split 9"];
+        let done: Vec<&str> = done
+            .into_iter()
+            .chain(["cluster 4", "cluster 6", "cluster 9", "pretrain 4"])
+            .collect();
+        let place = Place {
+            job: 31,
+            task: Some(1),
+        };
+        let jobs = cut_all(
+            &plan,
+            &done,
+            &[("pretrain 6", place)],
+            &SlurmOptions::default(),
+        );
+        assert_eq!(
+            shown(&plan, &jobs),
+            [
+                "2: pretrain 9 after []",
+                "0: finetune 4, evaluate 4 after []",
+                "1: finetune 6, evaluate 6 after [Live(Place { job: 31, task: Some(1) })]",
+                "2: finetune 9, evaluate 9 after [Job(0)]",
+                "0: tabulate 0 after [End(1), End(2), End(3)]",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_follower_of_one_task_waits_for_that_task() {
+        let plan = plan(&[4, 6, 9]);
+        let done = ["finetune 4", "evaluate 4", "finetune 6", "evaluate 6"];
+        let jobs = cut_all(&plan, &done, &[], &SlurmOptions::default());
+        let follower = jobs
+            .iter()
+            .find(|job| job.kind == SlurmJobKind::Finetune)
+            .unwrap();
+        assert_eq!(
+            follower.after,
+            [After::Job(0), After::Job(1), After::Task(2, 2)]
+        );
+    }
+
+    #[test]
+    fn arrays_have_a_largest_size() {
+        let seeds: Vec<u64> = (10..15).collect();
+        let plan = plan(&seeds);
+        let options = SlurmOptions {
+            max_jobs_in_array: Some(2),
+            ..SlurmOptions::default()
+        };
+        let jobs = cut_all(&plan, &[], &[], &options);
+        let sizes: Vec<usize> = jobs.iter().map(|job| job.tasks.len()).collect();
+        assert_eq!(sizes, [1, 1, 2, 2, 1, 2, 2, 1, 1]);
+        assert!(
+            jobs.iter()
+                .flat_map(|job| &job.tasks)
+                .all(|task| task.index < 2)
+        );
+        assert_eq!(jobs[5].after[2], After::SameTask(2));
+        assert_eq!(jobs[7].after[2], After::Job(4));
+    }
+
+    #[test]
+    fn scores_of_models_that_are_there_share_a_job() {
+        let plan = plan(&[4, 9]);
+        let wanted: Vec<bool> = plan.stages.iter().map(|s| s.kind == Evaluate).collect();
+        let jobs = cut(&plan, &wanted, &HashMap::new(), &SlurmOptions::default());
+        assert_eq!(shown(&plan, &jobs), ["0: evaluate 4, evaluate 9 after []"]);
+    }
 }

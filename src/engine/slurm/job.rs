@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,8 @@ pub struct Orders<'a> {
     /// Whether a failure is no failure of the job where none of its other stages reads what
     /// failed: those that wait for the job may not need it, and notice if they do.
     pub lenient: bool,
+    /// Whether this is the second attempt, at half the memory.
+    pub halved: bool,
 }
 
 /// Carries `orders` out in this process.
@@ -65,6 +68,7 @@ pub fn work(orders: &Orders<'_>, runner: &dyn RunStage) -> Result<WorkerExit, En
         runner,
         sink: EventFile::append(orders.events)?,
         stop: Stop::on_signals(),
+        may_halve: !orders.halved,
     };
     let mut worst = WorkerExit::Done;
     for (i, stage) in stages.iter().enumerate() {
@@ -94,6 +98,7 @@ struct Term<'a> {
     runner: &'a dyn RunStage,
     sink: EventFile,
     stop: Stop,
+    may_halve: bool,
 }
 
 impl Term<'_> {
@@ -162,7 +167,13 @@ impl Term<'_> {
                 }
                 // Somebody was quicker.
                 Execution::Cached | Execution::Claimed { .. } => {}
-                Execution::Failed(failure) => return Ok(self.failed(*failure, &log)),
+                Execution::Failed(failure) => {
+                    let is_memory = failure.failure == FailureKind::OutOfMemory;
+                    if self.may_halve && is_memory && self.runner.may_halve(stage) {
+                        self.halve(stage, &failure);
+                    }
+                    return Ok(self.failed(*failure, &log));
+                }
                 Execution::Stopped => {
                     self.sink.emit(&Event::Stopped {
                         key: stage.key.clone(),
@@ -179,6 +190,20 @@ impl Term<'_> {
             label: stage.label.clone(),
             holder,
         });
+    }
+
+    /// Puts a worker at half the memory in the place of this process. Comes back only where that
+    /// cannot be started.
+    fn halve(&self, stage: &Stage, failure: &Failure) {
+        self.sink.emit(&Event::Retrying {
+            key: stage.key.clone(),
+            message: failure.message.clone(),
+        });
+        if let Ok(exe) = std::env::current_exe() {
+            let arguments = std::env::args_os().skip(1);
+            let error = Command::new(exe).args(arguments).arg("--halve").exec();
+            tracing::warn!("cannot start at half the memory: {error}");
+        }
     }
 
     /// Records a failure with the last lines of the log.

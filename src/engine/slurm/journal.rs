@@ -54,6 +54,8 @@ pub enum Record {
         /// The stages for which it waits.
         keys: Vec<Key>,
     },
+    /// Somebody has asked for the end of the run.
+    Cancelled,
 }
 
 /// Writes the journal of a run.

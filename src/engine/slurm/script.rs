@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::Tables;
+use super::Frozen;
 use super::cut::{After, Job};
 use super::queue::comment;
 use super::quote::{pattern, shell};
@@ -25,6 +25,8 @@ pub struct Shared<'a> {
     pub device: &'a str,
     /// What jobs ask for.
     pub options: &'a SlurmOptions,
+    /// Further arguments of the worker.
+    pub arguments: &'a [String],
     /// Folder of the run.
     pub folder: &'a RunFolder,
     /// The plan.
@@ -81,10 +83,15 @@ impl Shared<'_> {
         } else {
             writeln!(text, "set -- {}", self.task(&job.tasks[0].stages))?;
         }
+        let further: String = self
+            .arguments
+            .iter()
+            .map(|a| format!("{} ", shell(a)))
+            .collect();
         // In place of the shell, so that Slurm's warning before the time limit reaches it.
         writeln!(
             text,
-            "exec {} work --plan {} --store {} --device {} \"$@\"",
+            "exec {} work --plan {} --store {} --device {} {further}\"$@\"",
             shell(self.exe),
             shell(self.folder.plan_file()),
             shell(self.store),
@@ -109,7 +116,7 @@ impl Shared<'_> {
             words.push("--lenient".to_owned());
         }
         if stages.iter().any(|i| stage(i).kind == StageKind::Tabulate) {
-            words.push(format!("--tables {}", shell(Tables::file(self.folder))));
+            words.push(format!("--tables {}", shell(Frozen::file(self.folder))));
         }
         words.join(" ")
     }
@@ -196,8 +203,9 @@ pub fn dependency(after: &[After], id: impl Fn(usize) -> String) -> Option<Strin
             After::Job(job) => ("afterok", id(*job)),
             After::Task(job, task) => ("afterok", format!("{}_{task}", id(*job))),
             After::SameTask(job) => ("aftercorr", id(*job)),
+            After::SameLive(job) => ("aftercorr", job.to_string()),
             After::End(job) => ("afterany", id(*job)),
-            After::LiveEnd(place) => ("afterany", place.to_string()),
+            After::LiveEnd(job) => ("afterany", job.to_string()),
         };
         match by_type.iter_mut().find(|(known, _)| *known == name) {
             Some((_, all)) => all.push(of),

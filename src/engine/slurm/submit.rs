@@ -11,7 +11,7 @@ use super::journal::{Journal, Record, TaskKeys};
 use super::queue::Place;
 use super::quote::shell;
 use super::script::{Shared, dependency};
-use super::{SlurmError, Tables};
+use super::{Frozen, SlurmError};
 use crate::engine::events::{EventSink, KindCount, Origin, RunFolder, RunLog};
 use crate::engine::{EngineError, Event, needed};
 use crate::options::SlurmOptions;
@@ -27,10 +27,8 @@ pub struct Setup {
     pub root: PathBuf,
     /// The device of stages that compute on one.
     pub device: String,
-    /// What jobs ask for.
-    pub options: SlurmOptions,
-    /// What is to become of tables.
-    pub tables: Tables,
+    /// What jobs ask for, and where tables go.
+    pub frozen: Frozen,
     /// How the run was started.
     pub origin: Origin,
 }
@@ -162,7 +160,7 @@ impl Draft {
         let log = RunLog::create(store, &self.plan, &setup.origin)?;
         let folder = log.folder().clone();
         disk::create_dir(&folder.jobs())?;
-        setup.tables.write(&folder)?;
+        setup.frozen.write(&folder)?;
         self.tell(&log);
         let shared = self.shared(store, setup, &folder);
         let mut journal = Journal::open(&folder)?;
@@ -214,7 +212,8 @@ impl Draft {
             root: &setup.root,
             store: store.paths().root(),
             device: &setup.device,
-            options: &setup.options,
+            options: &setup.frozen.options,
+            arguments: &setup.frozen.arguments,
             folder,
             plan: &self.plan,
         }

@@ -1,18 +1,20 @@
-//! `run --engine slurm`: submits what is missing and leaves; nobody of ours has to stay.
+//! `run --engine slurm` and `retry`: submits what is missing and leaves; nobody of ours has to stay.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::args::RunArgs;
-use super::exit::{CliError, ExitStatus};
-use super::session::{self, Session};
-use super::table::write_tables;
-use crate::engine::EngineError;
+use crate::cli::args::RunArgs;
+use crate::cli::chosen::Chosen;
+use crate::cli::exit::{CliError, ExitStatus};
+use crate::cli::session::{self, Session};
+use crate::cli::table::write_tables;
 use crate::engine::events::{EngineKind, Origin};
-use crate::engine::slurm::{self, Draft, Setup, SlurmError, Submission, Tables};
+use crate::engine::slurm::{self, Draft, Frozen, Setup, Submission};
+use crate::nn::device::DeviceChoice;
 use crate::options::{SlurmJobKind, SlurmOptions};
 use crate::plan::DeviceClass;
 
-pub(super) fn run(args: &RunArgs, session: &Session) -> Result<ExitStatus, CliError> {
+pub(in crate::cli) fn run(args: &RunArgs, session: &Session) -> Result<ExitStatus, CliError> {
+    check_arguments(args)?;
     session.device.check_build().map_err(CliError::usage)?;
     let missing = session.missing_data();
     let options = options(session)?;
@@ -20,14 +22,15 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<ExitStatus, CliEr
     let live = if args.dry_run {
         HashMap::new()
     } else {
-        let queue = slurm::queue().map_err(no_slurm)?;
+        let queue = slurm::queue().map_err(super::no_slurm)?;
         slurm::live(&session.store, &queue).map_err(CliError::internal)?
     };
+    // With the stages whose data is missing: the tables tell of them, and they become no jobs.
     let draft = slurm::draft(
-        session.runnable().into_owned(),
+        session.plan().into_owned(),
         &session.store,
         &live,
-        &setup.options,
+        &setup.frozen.options,
     )
     .map_err(CliError::internal)?;
     let has_work = draft.jobs.iter().any(|job| job.kind != SlurmJobKind::Cheap);
@@ -43,11 +46,11 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<ExitStatus, CliEr
         if draft.adopted.is_empty() {
             write_tables(session, args.results.as_deref(), args.quiet)?;
         } else {
-            eprintln!("{}: nothing to submit", outline(&draft));
+            eprintln!("nothing to submit: {}", outline(&draft));
         }
         return Ok(ExitStatus::Done);
     }
-    if wants_gpus(&setup.options) && session.class == DeviceClass::CpuFlex {
+    if wants_gpus(&setup.frozen.options) && session.class == DeviceClass::CpuFlex {
         eprintln!(
             "warning: the jobs ask for GPUs but compute on the CPU; name their device with --device"
         );
@@ -58,11 +61,71 @@ pub(super) fn run(args: &RunArgs, session: &Session) -> Result<ExitStatus, CliEr
     let submission = draft
         .submit(&session.store, &setup)
         .map_err(CliError::internal)?;
-    report(args, &draft, submission)?;
+    report(args.quiet, &draft, submission)?;
     if !missing.is_empty() {
         session::missing_data_error(&missing).print();
         return Ok(ExitStatus::Data);
     }
+    Ok(ExitStatus::Done)
+}
+
+/// Refuses what only means something on this machine.
+fn check_arguments(args: &RunArgs) -> Result<(), CliError> {
+    let local = [
+        ("--jobs", args.jobs.is_some()),
+        ("--threads", args.threads.is_some()),
+        ("--gpus", !args.gpus.is_empty()),
+        ("--fail-fast", args.fail_fast),
+    ];
+    match local.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(CliError::usage(format!("{name} is for --engine local"))
+            .hint("what jobs ask for stands in the manifest's [slurm] table (docs/slurm.md)")),
+        None => Ok(()),
+    }
+}
+
+/// Submits again what failed, was skipped or was lost in a run, from its frozen plan.
+pub(in crate::cli) fn retry(chosen: &Chosen, quiet: bool) -> Result<ExitStatus, CliError> {
+    let run = chosen.folder.id();
+    let queue = slurm::queue().map_err(super::no_slurm)?;
+    let plan = chosen.plan()?;
+    let (status, _) = slurm::run_status(&chosen.folder, &plan, &chosen.store, &queue)
+        .map_err(CliError::internal)?;
+    let path = Frozen::file(&chosen.folder);
+    let frozen = Frozen::read(&path).map_err(CliError::internal)?;
+    let device: DeviceChoice = chosen.origin.device.parse().map_err(CliError::usage)?;
+    device.check_build().map_err(CliError::usage)?;
+    let setup = Setup {
+        exe: std::env::current_exe().map_err(CliError::internal)?,
+        root: chosen.origin.project.clone(),
+        device: device.alone().to_string(),
+        frozen,
+        origin: Origin {
+            retry_of: Some(run.clone()),
+            process: Origin::here().process,
+            ..chosen.origin.clone()
+        },
+    };
+    let live = slurm::live(&chosen.store, &queue).map_err(CliError::internal)?;
+    let draft = slurm::draft(plan, &chosen.store, &live, &setup.frozen.options)
+        .map_err(CliError::internal)?;
+    if draft.jobs.is_empty() {
+        println!("nothing is left of run {run} that failed or was lost");
+        return Ok(ExitStatus::Done);
+    }
+    for failure in &status.failed {
+        chosen
+            .store
+            .forget_failure(&failure.key)
+            .map_err(CliError::internal)?;
+    }
+    if !quiet {
+        eprintln!("{}", outline(&draft));
+    }
+    let submission = draft
+        .submit(&chosen.store, &setup)
+        .map_err(CliError::internal)?;
+    report(quiet, &draft, submission)?;
     Ok(ExitStatus::Done)
 }
 
@@ -98,8 +161,14 @@ fn setup(args: &RunArgs, session: &Session, options: SlurmOptions) -> Result<Set
         exe: std::env::current_exe().map_err(CliError::internal)?,
         root: session.root.clone(),
         device: session.device.alone().to_string(),
-        options,
-        tables: Tables {
+        frozen: Frozen {
+            options,
+            arguments: args
+                .checkpoints
+                .arguments()
+                .into_iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect(),
             ledger: std::fs::read_to_string(ledger).ok(),
             results: folders,
         },
@@ -107,7 +176,7 @@ fn setup(args: &RunArgs, session: &Session, options: SlurmOptions) -> Result<Set
             engine: EngineKind::Slurm,
             manifests: args.files.clone(),
             project: session.root.clone(),
-            results: args.results.clone(),
+            results,
             partial: session.partial,
             device: session.device.to_string(),
             ..Origin::here()
@@ -121,31 +190,31 @@ fn wants_gpus(options: &SlurmOptions) -> bool {
         .any(|kind| options.request(kind).gpus.is_some_and(|n| n > 0))
 }
 
-/// `42 stages in 12 jobs, 4 in the queue, 3 in the store`.
+/// `42 stages in 12 jobs (3 arrays), 4 in the queue already (17, 18), 3 in the store`.
 fn outline(draft: &Draft) -> String {
-    let arrays = draft.jobs.iter().filter(|job| job.is_array()).count();
-    let mut words = vec![match arrays {
-        0 => format!("{} stages in {} jobs", draft.stages(), draft.jobs.len()),
-        1 => format!(
-            "{} stages in {} jobs (1 array)",
-            draft.stages(),
-            draft.jobs.len()
-        ),
-        n => format!(
-            "{} stages in {} jobs ({n} arrays)",
-            draft.stages(),
-            draft.jobs.len()
-        ),
-    }];
+    let mut words = Vec::new();
+    if !draft.jobs.is_empty() {
+        let arrays = draft.jobs.iter().filter(|job| job.is_array()).count();
+        let mut jobs = counted(draft.jobs.len(), "job");
+        if arrays > 0 {
+            jobs.push_str(&format!(" ({})", counted(arrays, "array")));
+        }
+        words.push(format!("{} in {jobs}", counted(draft.stages(), "stage")));
+    }
     if draft.adopted() > 0 {
         words.push(format!(
             "{} in the queue already ({})",
-            draft.adopted(),
+            counted(draft.adopted(), "stage"),
             listed(draft.adopted.keys().map(ToString::to_string))
         ));
     }
     words.push(format!("{} in the store", draft.cached));
     words.join(", ")
+}
+
+/// `1 job`, `2 jobs`.
+fn counted(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// The first few of many.
@@ -160,30 +229,20 @@ fn listed(all: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 /// Says what was submitted, and why not all of it.
-fn report(args: &RunArgs, draft: &Draft, submission: Submission) -> Result<(), CliError> {
+fn report(quiet: bool, draft: &Draft, submission: Submission) -> Result<(), CliError> {
     let numbers = listed(submission.taken.iter().map(|(_, job)| job.to_string()));
     let Some(error) = submission.refused else {
-        if !args.quiet {
+        if !quiet {
             println!("run {}: jobs {numbers}", submission.folder.id());
         }
         return Ok(());
     };
     if submission.taken.is_empty() {
-        return Err(no_slurm(error));
+        return Err(super::no_slurm(error));
     }
     let rest = draft.jobs.len() - submission.taken.len();
     Err(CliError::internal(error).hint(format!(
         "{} jobs were submitted and stay ({numbers}), {rest} were not: the same command goes on",
         submission.taken.len(),
     )))
-}
-
-fn no_slurm(error: SlurmError) -> CliError {
-    let hint = matches!(error, SlurmError::Missing { .. })
-        .then_some("run this where jobs are submitted from (a login node), or use --engine local");
-    let error = CliError::internal(EngineError::from(error));
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
 }
