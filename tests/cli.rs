@@ -1,5 +1,7 @@
 //! The program as its users run it: arguments in; exit code, output and files out.
 
+#[path = "cli/cache.rs"]
+mod cache;
 #[path = "cli/checks.rs"]
 mod checks;
 #[path = "cli/files.rs"]

@@ -750,7 +750,7 @@ fn ten_thousand_cached_stages_are_decided_quickly() {
         let mut record = template.record.clone();
         record.key = key;
         record.provenance = Provenance::default();
-        fs::write(dir.join("stage.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+        fs::write(dir.join("stage.json"), record.to_text().unwrap()).unwrap();
     }
     let start = Instant::now();
     let report = bench.run();

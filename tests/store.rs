@@ -1,13 +1,14 @@
 //! The store: atomic publication, claims, failures, damage, and the time that many look-ups take.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use amlp_run::plan::{Input, Key, Stage, StageKind};
+use amlp_run::plan::{Input, Key, Plan, Stage, StageKind};
 use amlp_run::store::{
-    Artifact, Attempt, Begin, FailureKind, Provenance, State, Store, StoreError,
+    Artifact, Attempt, Begin, FailureKind, Item, Provenance, State, Store, StoreError,
 };
 use serde_json::json;
 
@@ -204,7 +205,10 @@ fn damaged_artifacts_are_set_aside_and_made_again() {
     assert_eq!(store.lookup(b.kind, &b.key).unwrap(), State::Cached);
     let attempt = attempt(&store, &a);
     let damage = attempt.set_aside().unwrap().clone();
-    assert_eq!(fs::read(damage.moved_to.join("a.bin")).unwrap(), b"abcd");
+    assert_eq!(
+        fs::read(damage.moved_to.unwrap().join("a.bin")).unwrap(),
+        b"abcd"
+    );
     write(&attempt, "a.bin", b"abc");
     attempt.publish(Provenance::default()).unwrap();
 
@@ -213,8 +217,9 @@ fn damaged_artifacts_are_set_aside_and_made_again() {
     assert_eq!(found.checked, 3);
     assert_eq!(found.damaged.len(), 1);
     assert_eq!(found.damaged[0].key, b.key);
-    assert!(found.damaged[0].moved_to.join("a.bin").exists());
-    let reason = found.damaged[0].moved_to.with_extension("txt");
+    let moved_to = found.damaged[0].moved_to.as_ref().unwrap();
+    assert!(moved_to.join("a.bin").exists());
+    let reason = moved_to.with_extension("txt");
     assert!(fs::read_to_string(reason).unwrap().contains("digest"));
     assert_eq!(store.lookup(b.kind, &b.key).unwrap(), State::Missing);
     assert_eq!(store.lookup(c.kind, &c.key).unwrap(), State::Cached);
@@ -262,7 +267,7 @@ fn every_way_to_break_a_record_counts_as_damage() {
         record[..record.len() / 2].to_owned(),
         record.replace("cases/b.bin", "../../b.bin"),
         record.replace(stage.key.as_str(), &other),
-        record.replace("\"format\":1", "\"format\":999"),
+        record.replace("\"format\":2", "\"format\":999"),
         record.replace("a.bin", "gone.bin"),
     ] {
         assert_ne!(broken, record);
@@ -278,6 +283,176 @@ fn every_way_to_break_a_record_counts_as_damage() {
     assert!(matches!(state, State::Damaged { .. }), "{state:?}");
     fs::write(dir.join("stage.json"), record).unwrap();
     assert!(store.lookup(stage.kind, &stage.key).unwrap().is_cached());
+}
+
+#[test]
+fn every_flipped_byte_is_found() {
+    let (_folder, store) = store();
+    let stage = stage("a", &[&stage("in", &[])]);
+    let dir = make(&store, &stage).dir;
+    assert!(store.verify(true).unwrap().damaged.is_empty());
+    // Of the larger file a sample: each find costs two syncs.
+    for (file, step) in [("stage.json", 1), ("a.bin", 1), ("cases/b.bin", 37)] {
+        let good = fs::read(dir.join(file)).unwrap();
+        for at in (0..good.len()).step_by(step) {
+            let mut changed = good.clone();
+            changed[at] ^= 1 << (at % 8);
+            fs::write(dir.join(file), &changed).unwrap();
+            let found = store.verify(true).unwrap();
+            assert_eq!(found.damaged.len(), 1, "{file}, byte {at}");
+            assert_eq!(
+                store.lookup(stage.kind, &stage.key).unwrap(),
+                State::Missing
+            );
+            fs::rename(found.damaged[0].moved_to.as_ref().unwrap(), &dir).unwrap();
+            fs::remove_dir_all(store.paths().damaged()).unwrap();
+            fs::write(dir.join(file), &good).unwrap();
+        }
+    }
+    assert!(store.verify(true).unwrap().damaged.is_empty());
+    // What a record says counts in every look, not only when it is verified.
+    let record = fs::read_to_string(dir.join("stage.json")).unwrap();
+    fs::write(dir.join("stage.json"), record.replace("split a", "split b")).unwrap();
+    let state = store.lookup(stage.kind, &stage.key).unwrap();
+    assert!(matches!(state, State::Damaged { .. }), "{state:?}");
+}
+
+/// Sets the time at which an artifact was made or used.
+fn age(store: &Store, stage: &Stage, days: u64) {
+    let folder = fs::File::open(store.artifact_dir(stage.kind, &stage.key)).unwrap();
+    folder
+        .set_modified(std::time::SystemTime::now() - DAY * u32::try_from(days).unwrap())
+        .unwrap();
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn keys<'a>(items: impl IntoIterator<Item = &'a Item>) -> HashSet<Key> {
+    items.into_iter().map(|item| item.key.clone()).collect()
+}
+
+fn keys_of(stages: &[&Stage]) -> HashSet<Key> {
+    stages.iter().map(|stage| stage.key.clone()).collect()
+}
+
+#[test]
+fn garbage_is_what_no_root_was_made_from() {
+    let (_folder, store) = store();
+    let a = stage("a", &[]);
+    let b = stage("b", &[&a]);
+    let c = stage("c", &[&b]);
+    let other = stage("other", &[&a]);
+    let far = stage("far", &[&other]);
+    for stage in [&a, &b, &c, &other, &far] {
+        make(&store, stage);
+        age(&store, stage, 10);
+    }
+    let collect = |roots: &[&Stage], days: u32, plans: Vec<Plan>| {
+        store
+            .collect(&keys_of(roots), DAY * days, || plans)
+            .unwrap()
+    };
+    let none = || -> Vec<Plan> { panic!("the plans are not needed") };
+    let found = store.collect(&keys_of(&[&c]), DAY, none).unwrap();
+    assert_eq!(keys(&found.garbage), keys_of(&[&other, &far]));
+    assert_eq!(keys(&found.kept), keys_of(&[&a, &b, &c]));
+    // Without roots all is garbage, but nothing that is younger, or made from something younger.
+    assert_eq!(collect(&[], 1, vec![]).garbage.len(), 5);
+    assert_eq!(collect(&[], 11, vec![]).kept.len(), 5);
+    age(&store, &other, 0);
+    assert_eq!(keys(&collect(&[], 1, vec![]).kept), keys_of(&[&a, &other]));
+    // Also by a clock that has jumped back since.
+    let folder = fs::File::open(store.artifact_dir(far.kind, &far.key)).unwrap();
+    folder
+        .set_modified(std::time::SystemTime::now() + DAY * 400)
+        .unwrap();
+    assert_eq!(
+        keys(&collect(&[], 1, vec![]).kept),
+        keys_of(&[&a, &other, &far])
+    );
+    // A root whose artifact is missing: the plans know what it would be made from.
+    let missing = stage("missing", &[&c]);
+    let plan = Plan {
+        stages: vec![a.clone(), b.clone(), c.clone(), missing.clone()],
+    };
+    let found = collect(&[&missing], 1, vec![plan]);
+    assert!(found.garbage.is_empty());
+
+    // Use is noted, unless it was a moment ago.
+    age(&store, &c, 10);
+    store.mark_used(c.kind, &c.key);
+    assert!(keys(&collect(&[], 1, vec![]).kept).contains(&c.key));
+}
+
+#[test]
+fn a_removal_spares_what_a_run_needs_that_begins_meanwhile() {
+    let (_folder, store) = store();
+    let stages: Vec<Stage> = (0..200).map(|i| stage(&i.to_string(), &[])).collect();
+    for stage in &stages {
+        make(&store, stage);
+    }
+    let collection = store
+        .collect(&HashSet::new(), Duration::ZERO, Vec::new)
+        .unwrap();
+    assert_eq!(collection.garbage.len(), 200);
+    // Of the first batch one is needed; it is away by now and comes back. So is one of a later one.
+    let first = collection.garbage[3].key.clone();
+    let later = collection.garbage[150].key.clone();
+    let mut asked = 0;
+    let removal = store
+        .remove_garbage(&collection.garbage, || {
+            asked += 1;
+            if asked == 1 {
+                let state = store.lookup(StageKind::Split, &first)?;
+                assert_eq!(state, State::Missing, "a run that looks now makes it anew");
+            }
+            Ok::<_, StoreError>(HashSet::from([first.clone(), later.clone()]))
+        })
+        .unwrap();
+    assert!(asked > 2);
+    assert_eq!((removal.artifacts, removal.spared), (198, 2));
+    assert_eq!(store.keys(StageKind::Split).unwrap().len(), 2);
+    assert!(store.verify(true).unwrap().damaged.is_empty());
+    assert_eq!(entries(&store.paths().staging()), 0);
+
+    // Where it cannot be known what is needed, the batch comes back.
+    let rest = store
+        .collect(&HashSet::new(), Duration::ZERO, Vec::new)
+        .unwrap();
+    let unknown = || Err(StoreError::NotAFolder { path: "run".into() });
+    assert!(store.remove_garbage(&rest.garbage, unknown).is_err());
+    assert_eq!(store.verify(true).unwrap().checked, 2);
+}
+
+#[test]
+fn an_attempt_knows_that_its_stage_was_taken_over() {
+    let (_folder, store) = store();
+    let stage = stage("a", &[]);
+    let first = attempt(&store, &stage);
+    assert!(!first.is_lost());
+    fs::remove_file(store.paths().claim(&stage.key)).unwrap();
+    let second = attempt(&store, &stage);
+    assert!(first.is_lost() && !second.is_lost());
+    assert!(!first.output().exists(), "what it wrote was swept away");
+    drop(first);
+    assert!(store.holder(&stage.key).unwrap().is_some());
+    write(&second, "x", b"1");
+    second.publish(Provenance::default()).unwrap();
+}
+
+#[test]
+fn folders_with_tables_are_registered_once() {
+    let (folder, store) = store();
+    let results = folder.path().join("results");
+    fs::create_dir(&results).unwrap();
+    assert!(store.roots().unwrap().is_empty());
+    store.register_root(&results).unwrap();
+    store.register_root(&results.join("../results")).unwrap();
+    let canonical = results.canonicalize().unwrap();
+    assert_eq!(store.roots().unwrap(), std::slice::from_ref(&canonical));
+    store.forget_root(&canonical).unwrap();
+    assert!(store.roots().unwrap().is_empty());
+    assert!(store.register_root(&results.join("nothing")).is_err());
 }
 
 #[test]
@@ -378,7 +553,7 @@ fn many_lookups_are_quick() {
         let mut record = first.record.clone();
         record.key = stage.key.clone();
         record.preimage = stage.preimage.clone();
-        fs::write(dir.join("stage.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+        fs::write(dir.join("stage.json"), record.to_text().unwrap()).unwrap();
     }
     let start = Instant::now();
     let states = store.lookup_all(&stages).unwrap();

@@ -55,6 +55,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Segment an image with a trained artifact
     Predict(PredictArgs),
+    /// List, verify and clean the store; move tables between stores
+    Cache(super::cache::CacheArgs),
     /// Print the JSON Schema of manifests
     Schema,
     /// Print a shell's completions
@@ -115,19 +117,7 @@ pub struct ManifestArgs {
 impl ManifestArgs {
     /// Roots of data sets by name, absolute: they are meant from where the command is typed.
     pub fn roots(&self) -> Result<BTreeMap<String, String>, super::CliError> {
-        self.data
-            .iter()
-            .map(|pair| {
-                pair.split_once('=')
-                    .map(|(n, d)| {
-                        let folder = std::path::absolute(d).unwrap_or_else(|_| d.into());
-                        (n.to_owned(), folder.display().to_string())
-                    })
-                    .ok_or_else(|| {
-                        super::CliError::usage(format!("--data takes NAME=DIR, not '{pair}'"))
-                    })
-            })
-            .collect()
+        super::session::roots(&self.data)
     }
 }
 

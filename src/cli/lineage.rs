@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::plan::{Graph, Plan, Stage};
-use crate::store::{State, Store};
+use crate::store::{StageRecord, State, Store};
 
 /// A stage with its state and provenance.
 pub(super) fn stage(store: &Store, stage: &Stage) -> Value {
@@ -31,9 +31,38 @@ pub(super) fn stage(store: &Store, stage: &Stage) -> Value {
         Ok(State::Missing) => ("missing", None),
         Err(e) => ("missing", Some(e.to_string())),
     };
+    if state == "missing"
+        && let Ok(Some(record)) = store.lineage(stage.kind, &stage.key)
+    {
+        // Imported without its artifact: where it comes from is known all the same.
+        imported(&mut value, &record);
+        value["state"] = "missing".into();
+        value["reason"] = "only its record was imported".into();
+        return value;
+    }
     value["state"] = state.into();
     value["reason"] = reason.into();
     value
+}
+
+/// What a record tells of a stage whose artifact is not there.
+fn imported(value: &mut Value, record: &StageRecord) {
+    value["provenance"] = serde_json::to_value(&record.provenance).unwrap_or(Value::Null);
+    value["files"] = serde_json::to_value(&record.files).unwrap_or(Value::Null);
+}
+
+/// A stage that no plan here has, from its record: one that was imported, or of another manifest.
+pub(super) fn recorded(store: &Store, record: &StageRecord) -> Value {
+    let of = Stage {
+        key: record.key.clone(),
+        kind: record.kind,
+        label: record.label.clone(),
+        inputs: record.inputs.clone(),
+        spec: Value::Null,
+        preimage: record.preimage.clone(),
+        context: Value::Null,
+    };
+    whole_stage(store, &Plan::default(), &of)
 }
 
 /// A stage with all that it was made from and all that is made from it.

@@ -2,6 +2,7 @@
 //! prints.
 
 mod args;
+mod cache;
 mod cancel;
 mod check;
 mod chosen;
@@ -76,6 +77,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
         Command::Info(a) => info::info(&a),
         Command::Score(a) => score::score(&a),
         Command::Predict(a) => predict::predict(&a),
+        Command::Cache(a) => cache::cache(&a),
         Command::Schema => schema::schema(),
         Command::Completions(a) => completions::completions(&a),
         Command::Reference => reference::reference(),

@@ -50,15 +50,20 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
         origin,
     };
     let report = dispatch.run(&plan, args)?;
-    write_tables(&session, args.results.as_deref(), args.quiet)?;
+    match write_tables(&session, args.results.as_deref(), args.quiet) {
+        // That stages failed is said already, and is what the exit code is about.
+        Err(error) if !report.is_complete() => error.print(),
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
     if !missing.is_empty() {
         session::missing_data_error(&missing).print();
         return Ok(ExitStatus::Data);
     }
-    Ok(if report.is_complete() {
-        ExitStatus::Done
-    } else {
-        ExitStatus::Failed
+    Ok(match report.exit_code() {
+        0 => ExitStatus::Done,
+        4 => ExitStatus::Data,
+        _ => ExitStatus::Failed,
     })
 }
 

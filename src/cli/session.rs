@@ -44,7 +44,7 @@ impl Session {
             Some(dir) => std::path::absolute(dir).map_err(CliError::internal)?,
             None => root.join(".amlp"),
         };
-        let store = Store::open(&store_dir).map_err(CliError::internal)?;
+        let store = Store::open(&store_dir).map_err(CliError::usage)?;
         let device: DeviceChoice = args.device.parse().map_err(CliError::usage)?;
         let class = device.class();
         let only = Only::parse(&args.only).map_err(CliError::usage)?;
@@ -53,7 +53,7 @@ impl Session {
             set: args.set.clone(),
             roots: args.roots()?,
         };
-        let ledger = ledger_digest(&root)?;
+        let ledger = ledger_digest(&root);
         let mut experiments = Vec::new();
         for file in files {
             let resolution = study::resolve(manifest::load(file)?, &request)?;
@@ -145,17 +145,35 @@ pub(super) fn ledger(root: &Path) -> Result<Ledger, CliError> {
     }
 }
 
-fn ledger_digest(root: &Path) -> Result<String, CliError> {
-    let path = root.join("results").join("published.csv");
-    let digest = match std::fs::read(&path) {
-        Ok(bytes) => blake3::hash(&bytes),
-        Err(_) => blake3::hash(crate::report::EMBEDDED_LEDGER.as_bytes()),
-    };
-    Ok(digest.to_hex()[..16].to_owned())
+/// The text of that ledger.
+pub(super) fn ledger_text(root: &Path) -> Vec<u8> {
+    std::fs::read(root.join("results").join("published.csv"))
+        .unwrap_or_else(|_| crate::report::EMBEDDED_LEDGER.as_bytes().to_vec())
+}
+
+/// The digest of that ledger as it enters keys.
+pub(super) fn ledger_digest(root: &Path) -> String {
+    blake3::hash(&ledger_text(root)).to_hex()[..16].to_owned()
+}
+
+/// Roots of data sets by name from `NAME=DIR`, absolute: they are meant from where the command is
+/// typed.
+pub(super) fn roots(pairs: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    pairs
+        .iter()
+        .map(|pair| {
+            pair.split_once('=')
+                .map(|(n, d)| {
+                    let folder = std::path::absolute(d).unwrap_or_else(|_| d.into());
+                    (n.to_owned(), folder.display().to_string())
+                })
+                .ok_or_else(|| CliError::usage(format!("--data takes NAME=DIR, not '{pair}'")))
+        })
+        .collect()
 }
 
 /// What is on disk of each data set that is no phantom.
-fn facts(
+pub(super) fn facts(
     resolved: &Resolved,
     root: &Path,
     store: &Store,

@@ -49,6 +49,25 @@ pub(super) fn write_tables(
     Ok(holes)
 }
 
+/// The error for a table that cannot be written. Nothing is lost by it.
+fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> CliError {
+    CliError::internal(format!("cannot write '{}': {error}", path.display())).hint(
+        "what the table is made of is in the store; `amlp-run table MANIFEST --results DIR` writes \
+         it elsewhere",
+    )
+}
+
+/// Makes the folder of tables, and notes that they cite artifacts of `store`, so that no collection
+/// of garbage takes these.
+pub(super) fn make_folder(store: &Store, folder: &Path) -> Result<(), CliError> {
+    std::fs::create_dir_all(folder).map_err(|e| unwritable(folder, &e))?;
+    // From a store that cannot be written nothing can be taken either.
+    if let Err(error) = store.register_root(folder) {
+        tracing::debug!("'{}' is not registered: {error}", folder.display());
+    }
+    Ok(())
+}
+
 /// Writes the files of one table of a frozen plan, with holes where scores are missing.
 pub(super) fn write_frozen(
     store: &Store,
@@ -59,15 +78,14 @@ pub(super) fn write_frozen(
 ) -> Result<(), CliError> {
     let spec: TabulateSpec = serde_json::from_value(stage.spec.clone())
         .map_err(|e| CliError::internal(format!("the plan is not of this version: {e}")))?;
-    std::fs::create_dir_all(folder)
-        .map_err(|e| CliError::internal(format!("{}: {e}", folder.display())))?;
+    make_folder(store, folder)?;
     let made = store.artifact_dir(StageKind::Tabulate, &stage.key);
     if copy_table(&made, &spec.table, folder)? {
         return Ok(());
     }
     let mut scores = Scores::new(store, &plan.stages);
     let input = table_input(&spec, ledger, |key| scores.of(key)).map_err(CliError::internal)?;
-    write_table(&input, folder).map_err(CliError::internal)
+    write_table(&input, folder).map_err(|e| unwritable(folder, &e))
 }
 
 /// Where the tables of an experiment go.
@@ -106,12 +124,11 @@ impl Destination<'_> {
             if self.partial {
                 continue;
             }
-            std::fs::create_dir_all(&self.folder)
-                .map_err(|e| CliError::internal(format!("{}: {e}", self.folder.display())))?;
+            make_folder(self.store, &self.folder)?;
             if state.is_cached() && copy_table(&made, &spec.table, &self.folder)? {
                 continue;
             }
-            write_table(&input, &self.folder).map_err(CliError::internal)?;
+            write_table(&input, &self.folder).map_err(|e| unwritable(&self.folder, &e))?;
         }
         if !self.quiet && !self.partial {
             say(&format!("tables: {}", self.folder.display()));
@@ -136,8 +153,7 @@ fn copy_table(made: &Path, table: &str, folder: &Path) -> Result<bool, CliError>
         if std::fs::read(&to).is_ok_and(|old| old == text) {
             continue;
         }
-        std::fs::write(&to, text)
-            .map_err(|e| CliError::internal(format!("{}: {e}", to.display())))?;
+        std::fs::write(&to, text).map_err(|e| unwritable(&to, &e))?;
     }
     Ok(true)
 }

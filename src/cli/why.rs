@@ -234,6 +234,22 @@ fn before(session: &Session, plan: &Plan, key: &Key) -> Vec<Value> {
         .collect()
 }
 
+/// The only stage of the store, or of what was imported, whose key begins with `prefix`.
+fn recorded(session: &Session, prefix: &str) -> Result<Option<Value>, CliError> {
+    if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(None);
+    }
+    let found = session.store.find(prefix).map_err(CliError::internal)?;
+    let [(kind, key)] = found.as_slice() else {
+        return Ok(None);
+    };
+    let record = session
+        .store
+        .lineage(*kind, key)
+        .map_err(CliError::internal)?;
+    Ok(record.map(|record| lineage::recorded(&session.store, &record)))
+}
+
 fn stage(session: &Session, plan: &Plan, prefix: &str) -> Result<Value, CliError> {
     let found: Vec<&Stage> = plan
         .stages
@@ -243,6 +259,9 @@ fn stage(session: &Session, plan: &Plan, prefix: &str) -> Result<Value, CliError
     match found.as_slice() {
         [stage] => Ok(lineage::whole_stage(&session.store, plan, stage)),
         [] => {
+            if let Some(recorded) = recorded(session, prefix)? {
+                return Ok(recorded);
+            }
             let tables: Vec<&str> = session
                 .experiments
                 .iter()

@@ -9,7 +9,7 @@ use super::panics::{self, Watch};
 use super::{Event, EventSink, RunStage, StageContext, StageError, Stop};
 use crate::plan::{Key, Stage, StageKind};
 use crate::store::{
-    Attempt, Begin, Failure, FailureKind, Provenance, Store, StoreError, host_name, rfc3339,
+    Attempt, Begin, Failure, FailureKind, Provenance, State, Store, StoreError, host_name, rfc3339,
 };
 
 /// How many of its last words a failed stage is quoted with.
@@ -119,6 +119,8 @@ fn begin_and_run(
             })
         }
         Err(StageError::Stopped) => Ok(Execution::Stopped),
+        // The folders of a stage that was taken over are the other's now.
+        Err(StageError::Failed { .. }) if attempt.is_lost() => taken_over(stage, setting.store),
         Err(StageError::Failed { kind, message }) => {
             let kind = match kind {
                 FailureKind::Error | FailureKind::Panic if memory::says_so(&message) => {
@@ -130,6 +132,23 @@ fn begin_and_run(
             Ok(Execution::Failed(Box::new(failure)))
         }
     }
+}
+
+/// What came of a stage that another process has taken over.
+fn taken_over(stage: &Stage, store: &Store) -> Result<Execution, StoreError> {
+    Ok(match store.lookup(stage.kind, &stage.key)? {
+        State::Cached => Execution::Cached,
+        State::Running { holder } => Execution::Claimed {
+            holder: holder.to_string(),
+        },
+        State::Failed { failure } => Execution::Failed(failure),
+        State::Missing | State::Damaged { .. } => {
+            let message = "another process took the stage over and gave it up";
+            let failure = store.failure(stage, FailureKind::Died, message, Vec::new());
+            store.record_failure(&failure)?;
+            Execution::Failed(Box::new(failure))
+        }
+    })
 }
 
 /// How a stage ended, and what it recorded of itself.
@@ -159,6 +178,7 @@ fn run(
                 micro_batch: None,
             });
         }
+        setting.store.mark_used(input.kind, &input.key);
         let dir = setting.store.artifact_dir(input.kind, &input.key);
         folders.push((input.role.clone(), input.key.clone(), dir));
     }

@@ -88,24 +88,27 @@ pub fn run(
 ) -> Result<RunReport, EngineError> {
     let start = Instant::now();
     let graph = Graph::of(plan)?;
-    let cached: Vec<bool> = store
-        .lookup_all(&plan.stages)?
-        .iter()
-        .map(State::is_cached)
-        .collect();
-    let schedule = Schedule::new(plan, graph, &cached);
+    let cached = look_up(plan, store)?;
     let mut report = RunReport {
-        cached: cached.iter().filter(|&&cached| cached).count(),
         failures: store.paths().failures(),
         ..RunReport::default()
     };
-    let open = schedule.to_run().count();
-    report.unneeded = plan.stages.len() - report.cached - open;
+    let count = |flags: &[bool]| flags.iter().filter(|&&flag| flag).count();
+    let open = count(&graph.needed(&cached));
     if open == 0 {
+        report.cached = count(&cached);
+        report.unneeded = plan.stages.len() - report.cached;
         report.wall = start.elapsed();
         return Ok(report);
     }
     let log = RunLog::create(store, plan, &options.origin)?;
+    // From here on a collection of garbage sees this run and spares what it plans with. What went
+    // just before shows in this second look.
+    let cached = look_up(plan, store)?;
+    let schedule = Schedule::new(plan, graph, &cached);
+    let open = schedule.to_run().count();
+    report.cached = count(&cached);
+    report.unneeded = plan.stages.len() - report.cached - open;
     report.folder = Some(log.folder().dir.clone());
     let sink = Both(&log, events);
     sink.emit(&Event::RunStarted {
@@ -154,6 +157,12 @@ pub fn run(
         wall_s: report.wall.as_secs_f64(),
     });
     Ok(report)
+}
+
+/// Which stages of `plan` are cached.
+fn look_up(plan: &Plan, store: &Store) -> Result<Vec<bool>, EngineError> {
+    let states = store.lookup_all(&plan.stages)?;
+    Ok(states.iter().map(State::is_cached).collect())
 }
 
 /// The stages to run by kind, without kinds that have none.
@@ -320,6 +329,8 @@ struct Dispatcher<'a, 'r> {
     free: Vec<usize>,
     running: usize,
     waiting: Vec<Waiting>,
+    /// The disk is full: what is not begun would fail too.
+    full: bool,
     polled: Instant,
     /// Level of the stop flag that the processes know of.
     told: u32,
@@ -344,6 +355,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
             open,
             running: 0,
             waiting: Vec::new(),
+            full: false,
             polled: Instant::now(),
             told: 0,
             results: mpsc::channel(),
@@ -356,7 +368,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
     {
         loop {
             let level = self.shared.stop.level();
-            if level == 0 {
+            if level == 0 && !self.full {
                 self.fill_slots(scope);
             } else {
                 self.pass_on(level);
@@ -491,6 +503,7 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
 
     fn fail(&mut self, i: usize, failure: Failure) {
         self.open -= 1;
+        self.full |= failure.failure == FailureKind::Full;
         let because = failure.key.clone();
         self.shared.sink.emit(&Event::Failed {
             failure: failure.clone(),
@@ -529,7 +542,11 @@ impl<'a, 'r> Dispatcher<'a, 'r> {
                     self.settle(waiting.stage, Execution::Failed(failure));
                 }
                 // They gave up without a word: it is ours now.
-                Ok(_) => self.schedule.put_back(waiting.stage),
+                Ok(_) => {
+                    // A worker of ours has not watched their claim as we have.
+                    let _ = self.shared.store.clear_stale_claim(&stage.key);
+                    self.schedule.put_back(waiting.stage);
+                }
                 Err(error) => {
                     let failure = self.shared.store.failure(
                         stage,

@@ -76,11 +76,13 @@ impl RunReport {
         }
     }
 
-    /// For people: a block for each failure, with an empty line after it.
+    /// For people: a block for each failure but those of a full disk, with an empty line after it.
     #[must_use]
     pub fn failures_text(&self) -> String {
         let mut text = String::new();
-        for failure in &self.failed {
+        // A full disk is no fault of a stage, and is told once.
+        let own = |f: &&Failure| f.failure != FailureKind::Full;
+        for failure in self.failed.iter().filter(own) {
             // Writing to a string does not fail.
             let _ = self.write_failure(&mut text, failure);
         }
@@ -98,8 +100,21 @@ impl RunReport {
                  with batch normalisation its numbers differ from those of the whole batch"
             );
         }
-        if let Some(error) = &self.log_error {
-            let _ = writeln!(text, "the log of the run is not whole: {error}");
+        let full = self.failed.iter().find(|f| f.failure == FailureKind::Full);
+        match (full, &self.log_error) {
+            // Once, however many stages met it, and the log with them.
+            (Some(first), _) => {
+                let _ = writeln!(
+                    text,
+                    "the disk is full, so no further stage was begun: {}\n  \
+                     free some space and give the same command again; what is done stays done",
+                    first.message.lines().next().unwrap_or_default()
+                );
+            }
+            (None, Some(error)) => {
+                let _ = writeln!(text, "the log of the run is not whole: {error}");
+            }
+            (None, None) => {}
         }
         let mut counts = vec![
             format!("{} ran", self.ran.len()),
@@ -251,6 +266,29 @@ mod tests {
                  checkpoint: store/checkpoint\n  skipped because of it: evaluate AMLP and 1 more\n\n\
                  incomplete: 1 ran, 4 cached, 1 failed, 2 skipped in 1m 01s\n"
             )
+        );
+        assert_eq!(report.exit_code(), 3);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once() {
+        let full = |message: &str| Failure {
+            message: message.to_owned(),
+            log: Vec::new(),
+            log_file: None,
+            ..failure(FailureKind::Full)
+        };
+        let report = RunReport {
+            failed: vec![full("cannot write 'a'"), full("cannot write 'b'")],
+            unfinished: 7,
+            log_error: Some("cannot write 'events'".to_owned()),
+            ..RunReport::default()
+        };
+        assert_eq!(
+            report.summary(),
+            "the disk is full, so no further stage was begun: cannot write 'a'\n  free some space \
+             and give the same command again; what is done stays done\n\
+             incomplete: 0 ran, 0 cached, 2 failed, 7 not finished in 0.0 s\n"
         );
         assert_eq!(report.exit_code(), 3);
     }

@@ -81,7 +81,7 @@ impl Graph {
 
     /// The stages to run: what is wanted and not cached, and what of their ancestors they need. A
     /// cached stage needs none of its inputs.
-    fn needed(&self, cached: &[bool]) -> Vec<bool> {
+    pub(super) fn needed(&self, cached: &[bool]) -> Vec<bool> {
         let mut needed: Vec<bool> = (0..cached.len())
             .map(|i| !cached[i] && self.wanted[i])
             .collect();

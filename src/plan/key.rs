@@ -162,6 +162,14 @@ pub enum DeviceClass {
 }
 
 impl DeviceClass {
+    /// All classes.
+    pub const ALL: [Self; 4] = [
+        Self::CpuFlex,
+        Self::LibtorchCpu,
+        Self::LibtorchCuda,
+        Self::Cuda,
+    ];
+
     /// The name in keys and table headers.
     #[must_use]
     pub fn name(self) -> &'static str {

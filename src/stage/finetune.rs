@@ -56,7 +56,8 @@ pub(super) fn run(
         .collect();
     let images = labelled_slices(&spec.slices, &indexed, &labelled, cx)?;
     if images.is_empty() {
-        return Err(StageError::data(format!(
+        // The data are in order; it is the study that asks for too little of them.
+        return Err(StageError::new(format!(
             "the {} labelled cases have no slice to train on ({})",
             labelled.len(),
             labelled.join(", ")

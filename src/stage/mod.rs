@@ -19,4 +19,4 @@ pub use files::{CASES, INDEX, SCORES, SPLIT};
 pub use index::Indexed;
 pub use model::{Model, PredictError};
 pub use runner::Runner;
-pub use tabulate::{TABLE_FILES, made_table, table_input, write_table};
+pub use tabulate::{TABLE_FILES, TABLE_INPUT, made_table, table_input, table_texts, write_table};

@@ -17,7 +17,7 @@ use crate::report::{
 /// Extensions of the files that a table is written to.
 pub const TABLE_FILES: [&str; 3] = ["csv", "md", "tex"];
 /// The table before it is written, so that showing it takes no reading of thousands of scores.
-const INPUT: &str = "table.json";
+pub const TABLE_INPUT: &str = "table.json";
 
 /// The table of `spec`. `scores` gives the scores of an evaluation, or why there are none.
 ///
@@ -142,13 +142,20 @@ pub fn table_input(
     })
 }
 
+/// The texts of the files of a table, in the order of [`TABLE_FILES`].
+///
+/// # Errors
+/// If the CSV writer fails.
+pub fn table_texts(input: &TableInput) -> Result<[String; TABLE_FILES.len()], StageError> {
+    Ok([csv(input)?, markdown(input), latex(input)])
+}
+
 /// Writes `table_<N>.csv`, `.md` and `.tex` into `folder`.
 ///
 /// # Errors
 /// Files that cannot be written.
 pub fn write_table(input: &TableInput, folder: &Path) -> Result<(), StageError> {
-    let texts = [csv(input)?, markdown(input), latex(input)];
-    for (extension, text) in TABLE_FILES.iter().zip(texts) {
+    for (extension, text) in TABLE_FILES.iter().zip(table_texts(input)?) {
         let path = folder.join(format!("table_{}.{extension}", input.number));
         write(&path, |to| std::io::Write::write_all(to, text.as_bytes()))?;
     }
@@ -164,12 +171,12 @@ pub(super) fn run(
         let folder = cx.input(key.as_str()).map_err(|e| e.to_string())?;
         read_json(&folder.join(SCORES)).map_err(|e| StageError::from(e).to_string())
     })?;
-    write_json(&cx.output().join(INPUT), &input)?;
+    write_json(&cx.output().join(TABLE_INPUT), &input)?;
     write_table(&input, cx.output())
 }
 
 /// The table that a tabulate stage left in `folder`; `None` where it left none that can be read.
 #[must_use]
 pub fn made_table(folder: &Path) -> Option<TableInput> {
-    read_json(&folder.join(INPUT)).ok()
+    read_json(&folder.join(TABLE_INPUT)).ok()
 }

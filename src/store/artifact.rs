@@ -1,17 +1,23 @@
 //! The store and the questions that it answers without locking.
 
+use std::fs::File;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use rayon::prelude::*;
 
 use super::record::{self, Glance};
+use super::sighting::{Look, Sightings};
 use super::{Failure, Holder, Paths, StageRecord, StoreError, claim, disk};
 use crate::plan::{Key, Stage, StageKind};
 
 /// By this signature backup programs know a cache (<https://bford.info/cachedir/>).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
 # This folder is a cache made by amlp-run. Everything in it can be made again.\n";
+
+/// Uses within this time count as one.
+const USE: Duration = Duration::from_secs(600);
 
 /// Where a stage stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +65,8 @@ pub struct Artifact {
 #[derive(Clone, Debug)]
 pub struct Store {
     paths: Paths,
-    expiry: Duration,
+    /// Claims of other machines that were looked at; clones share it.
+    sightings: Arc<Sightings>,
 }
 
 impl Store {
@@ -74,7 +81,7 @@ impl Store {
         }
         Ok(Self {
             paths: Paths::new(root),
-            expiry: claim::EXPIRY,
+            sightings: Arc::default(),
         })
     }
 
@@ -84,9 +91,31 @@ impl Store {
         &self.paths
     }
 
-    /// How old the heartbeat of a process on another machine may be before its claim is void.
-    pub(crate) fn expiry(&self) -> Duration {
-        self.expiry
+    /// A look at claims, now.
+    pub(super) fn look(&self) -> Look<'_> {
+        Look {
+            sightings: &self.sightings,
+            now: Instant::now(),
+            wall: SystemTime::now(),
+            expiry: claim::EXPIRY,
+        }
+    }
+
+    /// The living process that makes the artifact of `key`, if there is one.
+    ///
+    /// # Errors
+    /// The claim cannot be read.
+    pub fn holder(&self, key: &Key) -> Result<Option<Holder>, StoreError> {
+        claim::holder(&self.paths.claim(key), &self.look())
+    }
+
+    /// Removes the claim on `key` if its holder is gone. A process that has watched the claim of
+    /// another machine stand still so hands the stage to one that has not.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn clear_stale_claim(&self, key: &Key) -> Result<bool, StoreError> {
+        claim::clear(&self.paths.claim(key), &self.look())
     }
 
     /// Creates the store's folders and the mark of a cache.
@@ -118,7 +147,7 @@ impl Store {
             Glance::Absent => None,
             Glance::Broken(reason) => Some(reason),
         };
-        if let Some(holder) = claim::holder(&self.paths.claim(key), self.expiry)? {
+        if let Some(holder) = self.holder(key)? {
             return Ok(State::Running { holder });
         }
         if let Some(reason) = damaged {
@@ -147,6 +176,21 @@ impl Store {
     #[must_use]
     pub fn artifact_dir(&self, kind: StageKind, key: &Key) -> PathBuf {
         self.paths.artifact(kind, key)
+    }
+
+    /// Notes that an artifact is in use, in the time of its folder: a collection of garbage keeps
+    /// what was used lately. Where that cannot be noted nothing else suffers.
+    pub fn mark_used(&self, kind: StageKind, key: &Key) {
+        let noted = File::open(self.paths.artifact(kind, key)).and_then(|folder| {
+            let age = folder.metadata()?.modified()?.elapsed().unwrap_or_default();
+            if age < USE {
+                return Ok(());
+            }
+            folder.set_modified(SystemTime::now())
+        });
+        if let Err(error) = noted {
+            tracing::debug!("the use of {kind} {} is not noted: {error}", key.short());
+        }
     }
 
     /// The artifact of a cached stage.

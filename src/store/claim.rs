@@ -1,87 +1,45 @@
 //! Claims: who is making an artifact right now.
 //!
 //! A claim only saves work: that an artifact is published whole and once follows from the rename
-//! (`publish`), even where two processes hold a claim on one key. So every doubt is decided for
-//! going on.
+//! (`publish`), even where two processes hold a claim on one key. So a doubt that cannot be decided
+//! is decided for going on, but only after a wait that a living holder would have ended.
+//!
+//! Whether the holder lives is told by its process id where that means something here: on the same
+//! machine, since the same boot, in the same namespace of process ids. Otherwise by its heartbeat,
+//! whose time is compared with nothing but itself: the clocks of two machines may be apart, and a
+//! clock may jump, so what counts is how long we have watched it stand still by our own steady clock
+//! (`sighting`).
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::{StoreError, clock, disk, host_name};
+use super::StoreError;
+use super::disk;
+use super::holder::Holder;
+use super::sighting::{Look, Stamp};
 
 /// How often a holder shows that it is alive, by the modification time of its claim.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
-/// How long the claim of another machine outlives its last heartbeat.
-pub(crate) const EXPIRY: Duration = Duration::from_secs(10 * 60);
+/// How long a heartbeat that is watched from elsewhere may stand still.
+pub(super) const EXPIRY: Duration = Duration::from_secs(10 * 60);
+
+/// How long it may stand still where the claim looks older than [`EXPIRY`] already: several beats,
+/// and what a network file system keeps attributes for.
+const DOUBT: Duration = Duration::from_secs(90);
 
 /// How long a claim may stay without content, on a file system without hard links: the holder is
 /// between creating and writing it.
 const UNWRITTEN: Duration = Duration::from_secs(5);
 
-/// The process that holds a claim.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// Process id.
-    pub pid: u32,
-    /// Machine.
-    pub host: String,
-    /// Start of the process in ticks since boot, which tells it from a later one with the same id.
-    #[serde(default)]
-    pub process_start: Option<u64>,
-    /// Slurm job, where it runs in one.
-    #[serde(default)]
-    pub job: Option<String>,
-    /// When it claimed the stage: UTC, RFC 3339.
-    pub since: String,
-}
-
-impl Holder {
-    /// This process.
-    pub(crate) fn current() -> Self {
-        let pid = std::process::id();
-        Self {
-            pid,
-            host: host_name(),
-            process_start: process_start(pid),
-            job: std::env::var("SLURM_JOB_ID").ok(),
-            since: clock::rfc3339(SystemTime::now()),
-        }
-    }
-
-    /// Whether the process runs. Of those of another machine nothing can be told, unless it was an
-    /// earlier term of this very Slurm job: that has ended, or its node was lost.
-    #[must_use]
-    pub fn is_alive(&self) -> Option<bool> {
-        if self.host == host_name() {
-            return Some(is_alive(self.pid, self.process_start));
-        }
-        let own = std::env::var("SLURM_JOB_ID").ok();
-        self.is_former_term(own.as_deref()).then_some(false)
-    }
-
-    /// Whether it ran in the Slurm job `own`.
-    fn is_former_term(&self, own: Option<&str>) -> bool {
-        self.job.is_some() && self.job.as_deref() == own
-    }
-}
-
-impl std::fmt::Display for Holder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "process {} on {}", self.pid, self.host)?;
-        match &self.job {
-            Some(job) => write!(f, " (job {job})"),
-            None => Ok(()),
-        }
-    }
-}
+/// Longest claim that is read.
+const LIMIT: u64 = 64 << 10;
 
 /// What stands at a claim's path.
 enum Standing {
@@ -92,37 +50,56 @@ enum Standing {
 }
 
 /// The living holder of the claim at `path`, if there is one. Never changes anything.
-pub(crate) fn holder(path: &Path, expiry: Duration) -> Result<Option<Holder>, StoreError> {
-    Ok(match standing(path, expiry)? {
+pub(super) fn holder(path: &Path, look: &Look<'_>) -> Result<Option<Holder>, StoreError> {
+    Ok(match standing(path, look)? {
         Standing::Held(holder) => Some(holder),
         Standing::Free | Standing::Stale => None,
     })
 }
 
-fn standing(path: &Path, expiry: Duration) -> Result<Standing, StoreError> {
-    let Some(text) = disk::read_text(path)? else {
-        return Ok(Standing::Free);
-    };
-    let age = match fs::metadata(path).and_then(|meta| meta.modified()) {
-        // A clock that is ahead of ours makes a claim young, never old.
-        Ok(time) => SystemTime::now().duration_since(time).unwrap_or_default(),
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Standing::Free),
+fn standing(path: &Path, look: &Look<'_>) -> Result<Standing, StoreError> {
+    // Opening, not asking for the attributes of the path: a network file system answers that from
+    // its memory.
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            look.sightings.forget(path);
+            return Ok(Standing::Free);
+        }
         Err(e) => return Err(StoreError::reading(path)(e)),
     };
-    let Ok(holder) = serde_json::from_str::<Holder>(&text) else {
-        return Ok(if age < UNWRITTEN {
-            Standing::Held(Holder {
-                pid: 0,
-                host: "unknown".to_owned(),
-                process_start: None,
-                job: None,
-                since: String::new(),
-            })
-        } else {
+    let mut text = Vec::new();
+    let meta = file
+        .metadata()
+        .and_then(|meta| {
+            Read::by_ref(&mut file)
+                .take(LIMIT)
+                .read_to_end(&mut text)
+                .map(|_| meta)
+        })
+        .map_err(StoreError::reading(path))?;
+    let still = look.sightings.still_for(path, Stamp::of(&meta), look.now);
+    // A clock that is ahead of ours makes a claim young, never old.
+    let age = meta
+        .modified()
+        .ok()
+        .and_then(|time| look.wall.duration_since(time).ok())
+        .unwrap_or_default();
+    let Ok(mut holder) = serde_json::from_slice::<Holder>(&text) else {
+        let abandoned = age.max(still) >= UNWRITTEN;
+        return Ok(if abandoned {
             Standing::Stale
+        } else {
+            Standing::Held(Holder::unknown())
         });
     };
-    let alive = holder.is_alive().unwrap_or(age < expiry);
+    let alive = holder.is_alive().unwrap_or_else(|| {
+        let silent = age.max(still);
+        if silent >= DOUBT {
+            holder.silent_s = Some(silent.as_secs());
+        }
+        still < look.expiry && (age < look.expiry || still < DOUBT)
+    });
     Ok(if alive {
         Standing::Held(holder)
     } else {
@@ -132,7 +109,7 @@ fn standing(path: &Path, expiry: Duration) -> Result<Standing, StoreError> {
 
 /// A claim of this process. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(super) struct Claim {
     path: PathBuf,
     /// The file that was created: its inode tells ours from one that replaced it.
     file: File,
@@ -141,24 +118,29 @@ pub(crate) struct Claim {
 }
 
 /// What came of trying to claim.
-pub(crate) enum Claiming {
+pub(super) enum Claiming {
     Claimed(Claim),
     Held(Holder),
 }
 
 impl Claim {
     /// Claims `path`, replacing a claim whose holder is gone.
-    pub(crate) fn take(path: &Path, expiry: Duration) -> Result<Claiming, StoreError> {
+    pub(super) fn take(path: &Path, look: &Look<'_>) -> Result<Claiming, StoreError> {
         loop {
-            let claim = match standing(path, expiry)? {
+            let claim = match standing(path, look)? {
                 Standing::Held(holder) => return Ok(Claiming::Held(holder)),
                 Standing::Free => Self::create(path)?,
-                Standing::Stale => Self::replace(path, expiry)?,
+                Standing::Stale => Self::replace(path, look)?,
             };
             if let Some(claim) = claim {
                 return Ok(Claiming::Claimed(claim));
             }
         }
+    }
+
+    /// Whether another process has taken the stage over, thinking this one dead.
+    pub(super) fn is_lost(&self) -> bool {
+        !is_at(&self.file, &self.path)
     }
 
     /// Creates a claim where there is none; `None` where somebody else was quicker. It appears with
@@ -190,26 +172,16 @@ impl Claim {
         Ok((temporary, file))
     }
 
-    /// Puts a claim of ours in the place of a stale one. Of several processes that try, the one
-    /// that locks the stale file replaces it; the others find another file at the path and look
-    /// again (`None`). The lock ends with the process that holds it.
-    fn replace(path: &Path, expiry: Duration) -> Result<Option<Self>, StoreError> {
-        let stale = match File::open(path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(StoreError::reading(path)(e)),
-        };
-        // Where locks are not supported the work might be done twice, which does no harm.
-        let _ = stale.lock();
-        if !is_at(&stale, path) || !matches!(standing(path, expiry)?, Standing::Stale) {
-            return Ok(None);
-        }
-        let (temporary, file) = Self::draft(path)?;
-        if let Err(e) = fs::rename(&temporary, path) {
-            let _ = fs::remove_file(&temporary);
-            return Err(StoreError::writing("replace claim", path)(e));
-        }
-        Ok(Some(Self::start(path, file)))
+    /// Puts a claim of ours in the place of a stale one; `None` where somebody else was quicker.
+    fn replace(path: &Path, look: &Look<'_>) -> Result<Option<Self>, StoreError> {
+        with_stale(path, look, || {
+            let (temporary, file) = Self::draft(path)?;
+            if let Err(e) = fs::rename(&temporary, path) {
+                let _ = fs::remove_file(&temporary);
+                return Err(StoreError::writing("replace claim", path)(e));
+            }
+            Ok(Self::start(path, file))
+        })
     }
 
     /// Keeps the claim fresh from now on.
@@ -221,7 +193,7 @@ impl Claim {
                 .name("claim".to_owned())
                 .spawn(move || {
                     while stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
-                        let _ = file.set_modified(SystemTime::now());
+                        beat(&file);
                     }
                 })
                 .ok()
@@ -241,10 +213,43 @@ impl Drop for Claim {
         if let Some(heart) = self.heart.take() {
             let _ = heart.join();
         }
-        if is_at(&self.file, &self.path) {
+        if !self.is_lost() {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Removes the claim at `path` if its holder is gone; says whether it did.
+pub(super) fn clear(path: &Path, look: &Look<'_>) -> Result<bool, StoreError> {
+    with_stale(path, look, || disk::remove_file(path)).map(|done| done.is_some())
+}
+
+/// Does `act` on the stale claim at `path`. Of several processes that want to, the one that locks
+/// the stale file does; the others find another file at the path, or none, and get `None`. The lock
+/// ends with the process that holds it.
+fn with_stale<T>(
+    path: &Path,
+    look: &Look<'_>,
+    act: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let stale = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(StoreError::reading(path)(e)),
+    };
+    // Where locks are not supported the work might be done twice, which does no harm.
+    let _ = stale.lock();
+    if !is_at(&stale, path) || !matches!(standing(path, look)?, Standing::Stale) {
+        return Ok(None);
+    }
+    act().map(Some)
+}
+
+/// Sets the time of `file` to now, by the clock of the file system: on a network file system that
+/// is the server's, the same for all who watch.
+fn beat(file: &File) {
+    // SAFETY: the descriptor is open as long as `file` lives; a null pointer means now.
+    unsafe { libc::futimens(file.as_raw_fd(), std::ptr::null()) };
 }
 
 fn write_holder(file: &mut File, path: &Path) -> Result<(), StoreError> {
@@ -270,80 +275,111 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Whether process `pid` runs on this machine.
-#[must_use]
-pub fn is_running(pid: u32) -> bool {
-    is_alive(pid, None)
-}
-
-/// Whether process `pid` of this machine runs and is the one that started at `start`.
-fn is_alive(pid: u32, start: Option<u64>) -> bool {
-    let Ok(id) = libc::pid_t::try_from(pid) else {
-        return false;
-    };
-    if id <= 0 {
-        return false;
-    }
-    // SAFETY: signal 0 is not delivered; the call only asks whether the process exists.
-    let status = unsafe { libc::kill(id, 0) };
-    if status != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) {
-        return false;
-    }
-    match (process_stat(pid), start) {
-        (Some((b'Z' | b'X', _)), _) => false,
-        (Some((_, now)), Some(then)) => now == then,
-        _ => true,
-    }
-}
-
-fn process_start(pid: u32) -> Option<u64> {
-    process_stat(pid).map(|(_, start)| start)
-}
-
-/// State letter and start time in ticks since boot of a process, where the system tells (Linux).
-fn process_stat(pid: u32) -> Option<(u8, u64)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses and may hold anything.
-    let mut fields = text.get(text.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let state = *fields.next()?.as_bytes().first()?;
-    // State is field 3, start time field 22 (proc(5)).
-    Some((state, fields.nth(18)?.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Instant, SystemTime};
+
+    use super::super::holder::Whereabouts;
+    use super::super::sighting::Sightings;
     use super::*;
 
-    fn hold(path: &Path, holder: &Holder, age: Duration) {
+    /// A watcher whose two clocks are set by hand.
+    struct Watcher {
+        sightings: Sightings,
+        start: Instant,
+        /// Steady clock, in seconds since the start.
+        steady: u64,
+        /// Wall clock, in seconds from the real one.
+        jump: i64,
+    }
+
+    impl Watcher {
+        fn new() -> Self {
+            Self {
+                sightings: Sightings::default(),
+                start: Instant::now(),
+                steady: 0,
+                jump: 0,
+            }
+        }
+
+        fn look(&self) -> Look<'_> {
+            let now = SystemTime::now();
+            let by = Duration::from_secs(self.jump.unsigned_abs());
+            Look {
+                sightings: &self.sightings,
+                now: self.start + Duration::from_secs(self.steady),
+                wall: if self.jump < 0 { now - by } else { now + by },
+                expiry: EXPIRY,
+            }
+        }
+
+        /// Whether the claim is held, looked at `seconds` later.
+        fn held_after(&mut self, seconds: u64, path: &Path) -> bool {
+            self.steady += seconds;
+            self.jump += i64::try_from(seconds).unwrap();
+            holder(path, &self.look()).unwrap().is_some()
+        }
+    }
+
+    /// A claim whose heart beat `age` seconds ago; negative is the future.
+    fn hold(path: &Path, holder: &Holder, age: i64) {
         fs::write(path, serde_json::to_vec(holder).unwrap()).unwrap();
+        set_age(path, age);
+    }
+
+    fn set_age(path: &Path, age: i64) {
+        let by = Duration::from_secs(age.unsigned_abs());
+        let now = SystemTime::now();
         let file = File::options().append(true).open(path).unwrap();
-        file.set_modified(SystemTime::now() - age).unwrap();
+        file.set_modified(if age < 0 { now + by } else { now - by })
+            .unwrap();
     }
 
     fn taken(path: &Path) -> bool {
-        matches!(Claim::take(path, EXPIRY).unwrap(), Claiming::Claimed(_))
+        let watcher = Watcher::new();
+        matches!(
+            Claim::take(path, &watcher.look()).unwrap(),
+            Claiming::Claimed(_)
+        )
     }
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("k");
+        (folder, path)
+    }
+
+    fn elsewhere() -> Holder {
+        Holder {
+            host: "elsewhere".to_owned(),
+            ..Holder::current()
+        }
+    }
+
+    const MINUTE: u64 = 60;
+    const DAY: i64 = 24 * 3600;
 
     #[test]
     fn a_claim_excludes_and_is_given_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("k");
-        let Claiming::Claimed(claim) = Claim::take(&path, EXPIRY).unwrap() else {
+        let (_folder, path) = place();
+        let watcher = Watcher::new();
+        let Claiming::Claimed(claim) = Claim::take(&path, &watcher.look()).unwrap() else {
             panic!("a free claim was refused")
         };
-        match Claim::take(&path, EXPIRY).unwrap() {
+        match Claim::take(&path, &watcher.look()).unwrap() {
             Claiming::Held(holder) => assert_eq!(holder.pid, std::process::id()),
             Claiming::Claimed(_) => panic!("claimed twice"),
         }
+        assert!(!claim.is_lost());
         drop(claim);
         assert!(!path.exists());
         assert!(taken(&path));
     }
 
     #[test]
-    fn claims_of_dead_processes_expire() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("k");
+    fn claims_of_dead_processes_are_void_at_once() {
+        let (_folder, path) = place();
         let here = Holder::current();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let dead = Holder {
@@ -351,82 +387,186 @@ mod tests {
             ..here.clone()
         };
         child.wait().unwrap();
-        hold(&path, &dead, Duration::ZERO);
-        assert!(holder(&path, EXPIRY).unwrap().is_none());
-        assert!(taken(&path));
+        // Whatever the clock says.
+        for age in [0, -DAY, DAY] {
+            hold(&path, &dead, age);
+            assert!(holder(&path, &Watcher::new().look()).unwrap().is_none());
+            assert!(taken(&path));
+        }
 
         // The same process id, but another process.
         let other = Holder {
             process_start: here.process_start.map(|t| t + 1),
             ..here.clone()
         };
-        hold(&path, &other, Duration::ZERO);
+        hold(&path, &other, 0);
         assert_eq!(taken(&path), here.process_start.is_some());
-
-        // A living process keeps its claim however old the heartbeat is.
-        hold(&path, &here, EXPIRY * 2);
-        assert!(!taken(&path));
     }
 
     #[test]
-    fn claims_of_other_machines_expire_by_heartbeat() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("k");
-        let elsewhere = Holder {
-            host: "elsewhere".to_owned(),
-            ..Holder::current()
+    fn a_living_process_keeps_its_claim_whatever_the_clock_says() {
+        let (_folder, path) = place();
+        for age in [-400 * DAY, -DAY, 0, DAY, 400 * DAY] {
+            hold(&path, &Holder::current(), age);
+            assert!(!taken(&path));
+            let mut watcher = Watcher::new();
+            assert!(watcher.held_after(0, &path) && watcher.held_after(24 * 60 * MINUTE, &path));
+        }
+    }
+
+    #[test]
+    fn a_silent_claim_of_another_machine_ends_after_it_was_watched() {
+        let (_folder, path) = place();
+        // Its clock may be ahead of ours, with it, or its last beat may be long ago.
+        for (age, watched) in [
+            (-365 * DAY, EXPIRY),
+            (-DAY, EXPIRY),
+            (0, EXPIRY),
+            (DAY, DOUBT),
+            (365 * DAY, DOUBT),
+        ] {
+            hold(&path, &elsewhere(), age);
+            assert!(!taken(&path), "one look proves nothing");
+            let mut watcher = Watcher::new();
+            assert!(watcher.held_after(0, &path));
+            let almost = watched.as_secs() - 2;
+            assert!(watcher.held_after(almost, &path), "age {age}");
+            assert!(!watcher.held_after(4, &path), "age {age}");
+            let claim = Claim::take(&path, &watcher.look()).unwrap();
+            assert!(matches!(claim, Claiming::Claimed(_)), "age {age}");
+        }
+    }
+
+    #[test]
+    fn a_beating_claim_of_another_machine_lives_whatever_the_clocks_say() {
+        let (_folder, path) = place();
+        for ahead in [-400 * DAY, -DAY, 0, DAY, 400 * DAY] {
+            let mut watcher = Watcher::new();
+            hold(&path, &elsewhere(), -ahead);
+            assert!(watcher.held_after(0, &path));
+            for beat in 1..60 {
+                set_age(&path, -ahead - beat);
+                // Our own clock jumps to and fro meanwhile.
+                watcher.jump += if beat % 2 == 0 { DAY } else { -DAY };
+                assert!(watcher.held_after(MINUTE, &path), "ahead {ahead}");
+            }
+            assert!(!watcher.held_after(EXPIRY.as_secs() + 1, &path));
+        }
+    }
+
+    #[test]
+    fn a_namesake_in_another_container_or_boot_is_judged_by_its_heartbeat() {
+        let (_folder, path) = place();
+        let here = Holder::current();
+        let (Some(boot), Some(namespace)) = (&here.boot, here.pid_namespace) else {
+            println!("skipped: the system tells no boot id or no namespace");
+            return;
         };
-        hold(&path, &elsewhere, EXPIRY - Duration::from_secs(60));
-        assert!(!taken(&path));
-        hold(&path, &elsewhere, EXPIRY + Duration::from_secs(60));
+        // Process 1 of another container: its id says nothing about a process here.
+        let mut other = Holder {
+            pid: u32::MAX,
+            pid_namespace: Some(namespace + 1),
+            ..here.clone()
+        };
+        hold(&path, &other, 0);
+        assert!(!taken(&path), "no such process here, but it may live there");
+        other = Holder {
+            pid: std::process::id(),
+            boot: Some(format!("{boot}0")),
+            ..here.clone()
+        };
+        hold(&path, &other, 0);
+        let mut watcher = Watcher::new();
+        assert!(watcher.held_after(0, &path));
+        let after = EXPIRY.as_secs() + 1;
+        assert!(!watcher.held_after(after, &path), "our id, not our process");
+        // A claim of an older version tells neither; the name of the machine decides.
+        other = Holder {
+            pid: u32::MAX,
+            boot: None,
+            pid_namespace: None,
+            ..here
+        };
+        hold(&path, &other, 0);
         assert!(taken(&path));
     }
 
     #[test]
-    fn a_job_takes_over_from_its_former_term() {
-        let holder = Holder {
-            job: Some("12".to_owned()),
-            host: "elsewhere".to_owned(),
+    fn an_earlier_start_of_a_requeued_job_is_over() {
+        let now = Holder {
+            job: Some("7".to_owned()),
+            restart: 2,
             ..Holder::current()
         };
-        assert!(holder.is_former_term(Some("12")));
-        assert!(!holder.is_former_term(Some("13")) && !holder.is_former_term(None));
-        let outside = Holder {
-            job: None,
-            ..holder
-        };
-        assert!(!outside.is_former_term(None) && !outside.is_former_term(Some("12")));
+        for (job, restart, over) in [("7", 1, true), ("7", 2, false), ("8", 1, false)] {
+            let before = Holder {
+                job: Some(job.to_owned()),
+                restart,
+                ..elsewhere()
+            };
+            assert_eq!(before.seen_from(&now) == Whereabouts::Past, over);
+        }
     }
 
     #[test]
     fn a_claim_that_was_never_written_expires() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("k");
+        let (_folder, path) = place();
         fs::write(&path, "").unwrap();
         assert!(!taken(&path));
-        let file = File::options().append(true).open(&path).unwrap();
-        file.set_modified(SystemTime::now() - UNWRITTEN * 2)
-            .unwrap();
+        set_age(&path, 10);
         assert!(taken(&path));
+        // Also where the clock has jumped back since.
+        fs::write(&path, "{").unwrap();
+        set_age(&path, -DAY);
+        let mut watcher = Watcher::new();
+        assert!(watcher.held_after(0, &path) && watcher.held_after(4, &path));
+        assert!(!watcher.held_after(2, &path));
+    }
+
+    #[test]
+    fn only_a_stale_claim_is_cleared() {
+        let (_folder, path) = place();
+        assert!(!clear(&path, &Watcher::new().look()).unwrap());
+        hold(&path, &Holder::current(), 0);
+        assert!(!clear(&path, &Watcher::new().look()).unwrap() && path.exists());
+        hold(&path, &elsewhere(), DAY);
+        let mut watcher = Watcher::new();
+        assert!(watcher.held_after(0, &path) && !watcher.held_after(100, &path));
+        assert!(clear(&path, &watcher.look()).unwrap() && !path.exists());
+    }
+
+    #[test]
+    fn a_claim_knows_that_it_was_taken_over() {
+        let (_folder, path) = place();
+        let watcher = Watcher::new();
+        let Claiming::Claimed(first) = Claim::take(&path, &watcher.look()).unwrap() else {
+            panic!("a free claim was refused")
+        };
+        fs::remove_file(&path).unwrap();
+        let Claiming::Claimed(second) = Claim::take(&path, &watcher.look()).unwrap() else {
+            panic!("a free claim was refused")
+        };
+        assert!(first.is_lost() && !second.is_lost());
+        drop(first);
+        assert!(path.exists(), "the other's claim stays");
     }
 
     #[test]
     fn one_of_many_replaces_a_stale_claim() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("k");
+        let (_folder, path) = place();
         for _ in 0..50 {
             let gone = Holder {
                 pid: 0,
                 ..Holder::current()
             };
-            hold(&path, &gone, Duration::ZERO);
+            hold(&path, &gone, 0);
             let barrier = std::sync::Barrier::new(4);
             let claims: Vec<Claiming> = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..4)
                     .map(|_| {
                         scope.spawn(|| {
                             barrier.wait();
-                            Claim::take(&path, EXPIRY).unwrap()
+                            Claim::take(&path, &Watcher::new().look()).unwrap()
                         })
                     })
                     .collect();

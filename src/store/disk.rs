@@ -58,7 +58,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 }
 
 /// A name beside `path` that no other process and no other thread takes.
-fn neighbour(path: &Path) -> PathBuf {
+pub(crate) fn neighbour(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", unique()));
     path.with_file_name(name)
@@ -79,6 +79,17 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), StoreError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
         .map_err(StoreError::writing("sync", path))
+}
+
+/// Makes the names in folder `path` and in the folders below it survive a loss of power.
+pub(crate) fn sync_tree(path: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(path).map_err(StoreError::reading(path))? {
+        let entry = entry.map_err(StoreError::reading(path))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            sync_tree(&entry.path())?;
+        }
+    }
+    sync_dir(path)
 }
 
 /// Removes a file; none there is fine.

@@ -3,11 +3,14 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+/// How a full disk is told.
+pub(super) const FULL: &str = "no space left on the device";
+
 /// An error of the store. One line each.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk or the quota is full.
-    #[error("no space left on the device: cannot {action} '{}'", path.display())]
+    #[error("{FULL}: cannot {action} '{}'", path.display())]
     Full {
         /// What was tried.
         action: &'static str,

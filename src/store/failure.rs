@@ -21,6 +21,25 @@ pub enum FailureKind {
     Died,
     /// The memory of the machine or of the device did not suffice.
     OutOfMemory,
+    /// The disk or the quota is full; every other stage would fail for the same reason.
+    Full,
+}
+
+impl FailureKind {
+    /// This kind, or [`Full`](Self::Full) where `message` says so. What a full disk does to a stage
+    /// shows in many places, of which libraries only hand on the words of the system.
+    #[must_use]
+    pub(crate) fn or_full(self, message: &str) -> Self {
+        let codes = [libc::ENOSPC, libc::EDQUOT];
+        let by_code = codes
+            .iter()
+            .any(|code| message.contains(&format!("(os error {code})")));
+        if by_code || message.contains(super::error::FULL) {
+            Self::Full
+        } else {
+            self
+        }
+    }
 }
 
 /// The last failure of a stage.

@@ -16,7 +16,7 @@ use super::{
     Artifact, Damage, Failure, FailureKind, Holder, Store, StoreError, clock, disk, host_name,
     record,
 };
-use crate::plan::Stage;
+use crate::plan::{Key, Stage, StageKind};
 
 /// What came of wanting to make an artifact.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct Attempt {
     attempts: u32,
     set_aside: Option<Damage>,
     /// Held until the end; dropping it removes the file.
-    _claim: Claim,
+    claim: Claim,
 }
 
 impl Store {
@@ -57,7 +57,7 @@ impl Store {
             )));
         }
         self.create()?;
-        let claim = match Claim::take(&self.paths().claim(&stage.key), self.expiry())? {
+        let claim = match Claim::take(&self.paths().claim(&stage.key), &self.look())? {
             Claiming::Claimed(claim) => claim,
             Claiming::Held(holder) => return Ok(Begin::Claimed(holder)),
         };
@@ -89,7 +89,7 @@ impl Store {
             output,
             attempts,
             set_aside,
-            _claim: claim,
+            claim,
         })))
     }
 }
@@ -125,6 +125,13 @@ impl Attempt {
         self.set_aside.as_ref()
     }
 
+    /// Whether another process has taken the stage over, thinking this one dead (it was suspended,
+    /// or its machine was cut off). What it still does is in vain.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.claim.is_lost()
+    }
+
     /// Publishes the files in [`output`](Self::output): digests, fsync, rename. Where somebody
     /// else has published the same key meanwhile theirs is kept and returned.
     ///
@@ -150,7 +157,7 @@ impl Attempt {
             provenance,
         };
         let path = self.output.join(FILE);
-        let text = serde_json::to_vec(&record).map_err(|e| StoreError::Format {
+        let text = record.to_text().map_err(|e| StoreError::Format {
             what: "stage record",
             path: path.clone(),
             reason: e.to_string(),
@@ -159,11 +166,8 @@ impl Attempt {
         for folder in &folders {
             disk::sync_dir(folder)?;
         }
-        let parent = paths.kind(kind);
-        disk::create_dir(&parent)?;
         let dir = paths.artifact(kind, key);
-        let record = if self.place(&dir)? {
-            disk::sync_dir(&parent)?;
+        let record = if self.store.place(&self.output, kind, key)? {
             record
         } else {
             self.store.artifact(kind, key)?.record
@@ -171,45 +175,6 @@ impl Attempt {
         disk::remove_file(&paths.failure(key))?;
         disk::remove_dir(&self.work())?;
         Ok(Artifact { dir, record })
-    }
-
-    /// Renames the output to `dir`; false where an artifact is there that can be used.
-    fn place(&self, dir: &Path) -> Result<bool, StoreError> {
-        let rename = || match fs::rename(&self.output, dir) {
-            Ok(()) => Ok(true),
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    ErrorKind::DirectoryNotEmpty
-                        | ErrorKind::AlreadyExists
-                        | ErrorKind::NotADirectory
-                ) =>
-            {
-                Ok(false)
-            }
-            Err(e) => Err(StoreError::writing("publish", dir)(e)),
-        };
-        if rename()? {
-            return Ok(true);
-        }
-        let (kind, key) = (self.stage.kind, &self.stage.key);
-        match record::glance(dir, kind, key)? {
-            Glance::Whole => return Ok(false),
-            Glance::Absent => {}
-            Glance::Broken(reason) => {
-                self.store.set_aside(kind, key, &reason)?;
-            }
-        }
-        if rename()? {
-            return Ok(true);
-        }
-        if self.store.lookup(kind, key)?.is_cached() {
-            return Ok(false);
-        }
-        Err(StoreError::Missing {
-            path: dir.to_owned(),
-            reason: "something else stands in its place".to_owned(),
-        })
     }
 
     /// Records that the attempt failed; its files are dropped, its work folder is kept.
@@ -229,6 +194,53 @@ impl Attempt {
 }
 
 impl Store {
+    /// Renames a finished artifact at `output` into its place; false where one is there already
+    /// that can be used.
+    pub(super) fn place(
+        &self,
+        output: &Path,
+        kind: StageKind,
+        key: &Key,
+    ) -> Result<bool, StoreError> {
+        let parent = self.paths().kind(kind);
+        disk::create_dir(&parent)?;
+        let dir = self.artifact_dir(kind, key);
+        let rename = || match fs::rename(output, &dir) {
+            Ok(()) => disk::sync_dir(&parent).map(|()| true),
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::DirectoryNotEmpty
+                        | ErrorKind::AlreadyExists
+                        | ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(e) => Err(StoreError::writing("publish", &dir)(e)),
+        };
+        if rename()? {
+            return Ok(true);
+        }
+        match record::glance(&dir, kind, key)? {
+            Glance::Whole => return Ok(false),
+            Glance::Absent => {}
+            Glance::Broken(reason) => {
+                self.set_aside(kind, key, &reason)?;
+            }
+        }
+        if rename()? {
+            return Ok(true);
+        }
+        if self.lookup(kind, key)?.is_cached() {
+            return Ok(false);
+        }
+        Err(StoreError::Missing {
+            path: dir,
+            reason: "something else stands in its place".to_owned(),
+        })
+    }
+
     /// A failure of `stage` that happens now, on this machine.
     #[must_use]
     pub fn failure(
@@ -240,12 +252,13 @@ impl Store {
     ) -> Failure {
         let log_file = self.paths().log(&stage.key);
         let checkpoint = self.paths().checkpoint(&stage.key);
+        let message = message.into();
         Failure {
             key: stage.key.clone(),
             kind: stage.kind,
             label: stage.label.clone(),
-            failure,
-            message: message.into(),
+            failure: failure.or_full(&message),
+            message,
             log,
             log_file: log_file.exists().then_some(log_file),
             checkpoint: checkpoint.exists().then_some(checkpoint),

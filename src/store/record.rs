@@ -6,14 +6,18 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::seal::{self, Seal};
 use super::{StoreError, disk};
 use crate::plan::{Input, Key, StageKind};
 
 /// Name of the record inside an artifact's folder.
 pub(crate) const FILE: &str = "stage.json";
 
-/// Version of the record's format.
-pub(crate) const FORMAT: u32 = 1;
+/// Version of the record's format: since 2 a record carries its own digest.
+pub(crate) const FORMAT: u32 = 2;
+
+/// The first format with a digest of the record.
+const SEALED: u32 = 2;
 
 /// A file of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +96,46 @@ impl StageRecord {
     /// # Errors
     /// A record that cannot be read or parsed.
     pub fn read(artifact: &Path) -> Result<Option<Self>, StoreError> {
-        parse(artifact)
+        Ok(parse(artifact)?.map(|(record, _)| record))
+    }
+
+    /// The text of `stage.json`: one line of JSON that ends with its own digest.
+    ///
+    /// # Errors
+    /// A pre-image that cannot be JSON.
+    pub fn to_text(&self) -> Result<Vec<u8>, serde_json::Error> {
+        seal::seal(self)
+    }
+
+    /// The record whose whole text is `text`, if that is what was written once: the digest of a
+    /// record that has one, the key, and the inputs that are part of it.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    pub fn check_text(text: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+        check_seal(text, record.format)?;
+        if record.format < SEALED {
+            // The older program wrote what serde writes; other spellings are later changes.
+            let written = serde_json::to_vec(&record).map_err(|e| e.to_string())?;
+            if written != text {
+                return Err(format!("{FILE} was changed after it was written"));
+            }
+        }
+        if Key::of(&record.preimage) != record.key {
+            return Err("its pre-image does not hash to its key".to_owned());
+        }
+        if let Some(inputs) = record.preimage.get("inputs").and_then(Value::as_object) {
+            let same = inputs.len() == record.inputs.len()
+                && record
+                    .inputs
+                    .iter()
+                    .all(|i| inputs.get(&i.role).and_then(Value::as_str) == Some(i.key.as_str()));
+            if !same {
+                return Err("its inputs are not those of its pre-image".to_owned());
+            }
+        }
+        Ok(record)
     }
 
     /// Sum of the sizes of the files.
@@ -125,8 +168,8 @@ pub(crate) enum Glance {
 
 /// Looks at the artifact in folder `artifact`.
 pub(crate) fn glance(artifact: &Path, kind: StageKind, key: &Key) -> Result<Glance, StoreError> {
-    let contents = match parse::<Contents>(artifact) {
-        Ok(Some(contents)) => contents,
+    let (contents, text) = match parse::<Contents>(artifact) {
+        Ok(Some(read)) => read,
         Ok(None) if artifact.exists() => return Ok(Glance::Broken(format!("it has no {FILE}"))),
         Ok(None) => return Ok(Glance::Absent),
         Err(StoreError::Format { reason, .. }) => {
@@ -140,11 +183,8 @@ pub(crate) fn glance(artifact: &Path, kind: StageKind, key: &Key) -> Result<Glan
             contents.kind, contents.key
         )));
     }
-    if contents.format != FORMAT {
-        return Ok(Glance::Broken(format!(
-            "{FILE} has format {}, this version reads {FORMAT}",
-            contents.format
-        )));
+    if let Err(reason) = check_seal(text.as_bytes(), contents.format) {
+        return Ok(Glance::Broken(reason));
     }
     for file in &contents.files {
         if let Some(reason) = wrong_size(artifact, file) {
@@ -172,7 +212,22 @@ pub(crate) fn wrong_size(artifact: &Path, file: &FileRecord) -> Option<String> {
     }
 }
 
-fn parse<T: for<'a> Deserialize<'a>>(artifact: &Path) -> Result<Option<T>, StoreError> {
+/// Whether the text of a record of this format carries the digest that it must.
+fn check_seal(text: &[u8], format: u32) -> Result<(), String> {
+    if format > FORMAT {
+        return Err(format!(
+            "{FILE} has format {format}, this version reads up to {FORMAT}"
+        ));
+    }
+    match seal::check(text) {
+        Seal::Whole => Ok(()),
+        Seal::Absent if format < SEALED => Ok(()),
+        Seal::Broken | Seal::Absent => Err(format!("{FILE} has another digest than recorded")),
+    }
+}
+
+/// What is in the record, and its text.
+fn parse<T: for<'a> Deserialize<'a>>(artifact: &Path) -> Result<Option<(T, String)>, StoreError> {
     let path = artifact.join(FILE);
     let bad = |reason: String| StoreError::Format {
         what: "stage record",
@@ -187,9 +242,8 @@ fn parse<T: for<'a> Deserialize<'a>>(artifact: &Path) -> Result<Option<T>, Store
         }
         Err(e) => return Err(e),
     };
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|e| bad(e.to_string()))
+    let parsed = serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    Ok(Some((parsed, text)))
 }
 
 /// Name of this machine; `unknown` where the system does not tell.
@@ -208,6 +262,37 @@ pub fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_of_the_first_format_is_still_read() {
+        let preimage = serde_json::json!({"kind": "split", "inputs": {}});
+        let record = StageRecord {
+            format: 1,
+            key: Key::of(&preimage),
+            kind: StageKind::Split,
+            label: "split".to_owned(),
+            preimage,
+            inputs: Vec::new(),
+            files: Vec::new(),
+            provenance: Provenance::default(),
+        };
+        let text = serde_json::to_vec(&record).unwrap();
+        assert_eq!(StageRecord::check_text(&text).unwrap(), record);
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE), &text).unwrap();
+        let seen = glance(folder.path(), record.kind, &record.key).unwrap();
+        assert!(matches!(seen, Glance::Whole));
+        // Without a digest nothing tells that a label is another, but a spelling shows.
+        let spaced = String::from_utf8(text).unwrap().replace(',', ", ");
+        assert!(StageRecord::check_text(spaced.as_bytes()).is_err());
+        // From the second format on the digest must be there.
+        let newer = StageRecord {
+            format: 2,
+            ..record
+        };
+        assert!(StageRecord::check_text(&newer.to_text().unwrap()).is_ok());
+        assert!(StageRecord::check_text(&serde_json::to_vec(&newer).unwrap()).is_err());
+    }
 
     #[test]
     fn a_record_cannot_name_files_outside_its_artifact() {

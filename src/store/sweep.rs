@@ -1,9 +1,14 @@
 //! Removing what killed processes left behind and nobody will ask for.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Store, StoreError, claim, disk};
 use crate::plan::{Key, StageKind};
+
+/// Removals and imports that are older than this were killed.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// What a sweep removes, or would remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,23 +38,24 @@ impl Store {
     pub fn sweep(&self, dry_run: bool) -> Result<Sweep, StoreError> {
         let paths = self.paths();
         let mut sweep = Sweep::default();
-        let is_claimed = |key: &Key| -> Result<bool, StoreError> {
-            Ok(claim::holder(&paths.claim(key), self.expiry())?.is_some())
-        };
+        let is_claimed =
+            |key: &Key| -> Result<bool, StoreError> { Ok(self.holder(key)?.is_some()) };
         for name in disk::names(&paths.claims())? {
             let path = paths.claims().join(&name);
-            if claim::holder(&path, self.expiry())?.is_none() {
+            if claim::holder(&path, &self.look())?.is_none() {
                 sweep.claims.push(path);
             }
         }
         for name in disk::names(&paths.staging())? {
-            // A removal that was killed has no key, and nobody goes on with it.
+            let path = paths.staging().join(&name);
             let key: Option<Key> = name.split('.').next().and_then(|key| key.parse().ok());
-            if match key {
+            let abandoned = match key {
                 Some(key) => !is_claimed(&key)?,
-                None => true,
-            } {
-                sweep.staging.push(paths.staging().join(name));
+                // A removal or an import has no key; only its age tells that nobody is at it.
+                None => is_older(&path, ABANDONED),
+            };
+            if abandoned {
+                sweep.staging.push(path);
             }
         }
         for name in disk::names(&paths.root().join("work"))? {
@@ -77,4 +83,11 @@ impl Store {
         }
         Ok(sweep)
     }
+}
+
+/// Whether nothing was added to the folder at `path`, or removed from it, for this long.
+fn is_older(path: &Path, age: Duration) -> bool {
+    fs::metadata(path)
+        .and_then(|meta| meta.modified())
+        .is_ok_and(|time| time.elapsed().is_ok_and(|elapsed| elapsed > age))
 }

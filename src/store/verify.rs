@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use serde::Serialize;
 
+use super::record::{FileRecord, Glance};
 use super::{StageRecord, Store, StoreError, disk, publish, record};
 use crate::plan::{Key, StageKind};
 
 /// An artifact that failed its check and was set aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// Kind of the stage.
     pub kind: StageKind,
@@ -17,20 +19,37 @@ pub struct Damage {
     pub key: Key,
     /// What is wrong.
     pub reason: String,
-    /// Where the artifact is now; the reason stands beside it with `.txt` added.
-    pub moved_to: PathBuf,
+    /// Where the artifact is now; the reason stands beside it with `.txt` added. `None` where it
+    /// could not be moved.
+    pub moved_to: Option<PathBuf>,
+}
+
+impl Damage {
+    /// An artifact that could not be set aside.
+    fn in_place(kind: StageKind, key: &Key, reason: &str, error: &StoreError) -> Self {
+        Self {
+            kind,
+            key: key.clone(),
+            reason: format!("{reason}; {error}"),
+            moved_to: None,
+        }
+    }
 }
 
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} {} is damaged ({}) and was set aside as '{}'",
-            self.kind,
-            self.key.short(),
-            self.reason,
-            self.moved_to.display()
-        )
+        let (kind, key, reason) = (self.kind, self.key.short(), &self.reason);
+        match &self.moved_to {
+            Some(to) => write!(
+                f,
+                "{kind} {key} is damaged ({reason}) and was set aside as '{}'",
+                to.display()
+            ),
+            None => write!(
+                f,
+                "{kind} {key} is damaged and stays in its place ({reason})"
+            ),
+        }
     }
 }
 
@@ -47,24 +66,30 @@ pub struct Verification {
 
 impl Store {
     /// Checks every artifact: record, key of the pre-image, sizes of the files, and with `full`
-    /// their digests. Damaged ones are set aside, so that they count as missing.
+    /// their digests. Damaged ones are set aside, so that they count as missing; where the store
+    /// is read-only they stay, and their [`Damage`] says so.
     ///
     /// # Errors
-    /// The store cannot be read, or a damaged artifact cannot be moved.
+    /// The store cannot be read.
     pub fn verify(&self, full: bool) -> Result<Verification, StoreError> {
         let mut found = Verification::default();
         for kind in StageKind::ALL {
             let keys = self.keys(kind)?;
-            found.checked += keys.len();
-            let checks: Vec<Result<u64, String>> = keys
+            let checks: Vec<Result<u64, Flaw>> = keys
                 .par_iter()
                 .map(|key| check(&self.paths().artifact(kind, key), kind, key, full))
                 .collect();
             for (key, check) in keys.iter().zip(checks) {
                 match check {
                     Ok(bytes) => found.bytes += bytes,
-                    Err(reason) => found.damaged.push(self.set_aside(kind, key, &reason)?),
+                    Err(Flaw::Gone) => continue,
+                    Err(Flaw::Store(error)) => return Err(error),
+                    Err(Flaw::Damage(reason)) => found.damaged.push(
+                        self.set_aside(kind, key, &reason)
+                            .unwrap_or_else(|error| Damage::in_place(kind, key, &reason, &error)),
+                    ),
                 }
+                found.checked += 1;
             }
         }
         Ok(found)
@@ -100,36 +125,60 @@ impl Store {
             kind,
             key: key.clone(),
             reason: reason.to_owned(),
-            moved_to,
+            moved_to: Some(moved_to),
         })
     }
 }
 
 /// Bytes of the artifact in `dir`, or what is wrong with it.
-fn check(dir: &Path, kind: StageKind, key: &Key, full: bool) -> Result<u64, String> {
-    match record::glance(dir, kind, key).map_err(|e| e.to_string())? {
-        record::Glance::Whole => {}
-        record::Glance::Absent => return Err("it is gone".to_owned()),
-        record::Glance::Broken(reason) => return Err(reason),
+fn check(dir: &Path, kind: StageKind, key: &Key, full: bool) -> Result<u64, Flaw> {
+    match record::glance(dir, kind, key)? {
+        Glance::Whole => {}
+        Glance::Absent => return Err(Flaw::Gone),
+        Glance::Broken(reason) => return Err(Flaw::Damage(reason)),
     }
-    let Some(record) = StageRecord::read(dir).map_err(|e| e.to_string())? else {
-        return Err("it has no record".to_owned());
+    let path = dir.join(record::FILE);
+    let Some(text) = disk::read_text(&path)? else {
+        return Err(Flaw::Gone);
     };
-    if Key::of(&record.preimage) != *key {
-        return Err("its pre-image does not hash to its key".to_owned());
-    }
+    let record = StageRecord::check_text(text.as_bytes()).map_err(Flaw::Damage)?;
     if full {
-        for file in &record.files {
-            let path = file
-                .locate(dir)
-                .ok_or_else(|| format!("the record names '{}'", file.path))?;
-            let (_, blake3) = File::open(&path)
-                .map_err(|e| format!("{}: {e}", file.path))
-                .and_then(|f| publish::digest(&f, &path).map_err(|e| e.to_string()))?;
-            if blake3 != file.blake3 {
-                return Err(format!("{} has another digest than recorded", file.path));
-            }
-        }
+        record
+            .files
+            .par_iter()
+            .try_for_each(|file| check_file(dir, file))
+            .map_err(Flaw::Damage)?;
     }
-    Ok(record.bytes())
+    Ok(record.bytes().saturating_add(text.len() as u64))
+}
+
+/// Reads a file of an artifact whole.
+fn check_file(dir: &Path, file: &FileRecord) -> Result<(), String> {
+    let path = file
+        .locate(dir)
+        .ok_or_else(|| format!("the record names '{}'", file.path))?;
+    let (_, blake3) = File::open(&path)
+        .map_err(|e| format!("{}: {e}", file.path))
+        .and_then(|f| publish::digest(&f, &path).map_err(|e| e.to_string()))?;
+    if blake3 == file.blake3 {
+        Ok(())
+    } else {
+        Err(format!("{} has another digest than recorded", file.path))
+    }
+}
+
+/// Why an artifact did not pass.
+enum Flaw {
+    /// Somebody removed it meanwhile.
+    Gone,
+    /// What is wrong with it.
+    Damage(String),
+    /// It cannot be looked at.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Flaw {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
