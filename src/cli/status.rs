@@ -9,7 +9,7 @@ use super::exit::{CliError, ExitStatus};
 use super::slurm;
 use crate::engine::events::{EngineKind, Origin, RunFolder};
 use crate::engine::progress;
-use crate::engine::slurm::JobsStatus;
+use crate::engine::slurm::{JobsStatus, run_status};
 use crate::engine::{RunReport, RunState, RunStatus, duration};
 use crate::store::Store;
 
@@ -149,9 +149,17 @@ fn text(status: &RunStatus, chosen: &Chosen, jobs: Option<&JobsStatus>) -> Strin
 /// All runs, the last one last.
 fn list(store: &Store, format: Format) -> Result<ExitStatus, CliError> {
     let runs = RunFolder::all(store).map_err(CliError::internal)?;
+    let queue = slurm::queue_for(&runs);
     let all: Vec<(RunStatus, Origin, RunFolder)> = runs
         .into_par_iter()
-        .map(|run| Ok((RunStatus::read(&run)?, run.origin()?, run)))
+        .map(|run| {
+            let origin = run.origin()?;
+            let status = match (&queue, origin.engine) {
+                (Some(queue), EngineKind::Slurm) => run_status(&run, &run.plan()?, store, queue)?.0,
+                _ => RunStatus::read(&run)?,
+            };
+            Ok((status, origin, run))
+        })
         .collect::<Result<_, crate::engine::EngineError>>()
         .map_err(CliError::internal)?;
     if format == Format::Json {

@@ -259,12 +259,20 @@ fn a_run_goes_on_where_sbatch_failed_and_nothing_is_submitted_twice() {
         if old {
             pretended.project.write("fake/old", "");
         }
+        pretended.limit(0);
+        let refused = pretended.run(&[]).expect(1);
+        assert!(
+            refused.err.contains("sbatch says: QOSMax"),
+            "{}",
+            refused.err
+        );
+        assert!(pretended.project.runs().is_empty(), "nothing came of it");
         pretended.limit(6);
         let first = pretended.run(&[]).expect(1);
         assert!(
             first
                 .err
-                .contains("sbatch says: error: QOSMaxSubmitJobPerUserLimit"),
+                .contains("sbatch says: QOSMaxSubmitJobPerUserLimit"),
             "{}",
             first.err
         );
@@ -437,7 +445,7 @@ fn status_cancel_and_retry_go_by_store_and_queue() {
     pretended
         .call(&["watch"])
         .expect(130)
-        .says(&["interrupted: 0 ran, 4 cached, 45 skipped, 2 not finished"]);
+        .says(&["interrupted: 4 ran, 0 cached, 45 skipped, 2 not finished"]);
 
     pretended
         .call(&["retry"])

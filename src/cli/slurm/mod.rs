@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::engine::slurm::SlurmError;
 
 pub(super) use cancel::cancel;
-pub(super) use status::{lines, status};
+pub(super) use status::{lines, queue_for, status};
 pub(super) use submit::{retry, run};
 pub(super) use watch::watch;
 

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use crate::cli::chosen::Chosen;
 use crate::cli::exit::CliError;
 use crate::engine::RunStatus;
-use crate::engine::slurm::{self, JobsStatus, StageStatus, Standing};
+use crate::engine::events::{EngineKind, RunFolder};
+use crate::engine::slurm::{self, JobsStatus, QueuedJob, StageStatus, Standing};
 
 /// Most names in a list.
 const SHOWN: usize = 10;
@@ -16,6 +17,15 @@ pub(in crate::cli) fn status(chosen: &Chosen) -> Result<(RunStatus, JobsStatus),
     let queue = slurm::queue().map_err(super::no_slurm)?;
     let plan = chosen.plan()?;
     slurm::run_status(&chosen.folder, &plan, &chosen.store, &queue).map_err(CliError::internal)
+}
+
+/// The queue, where one of `runs` is on Slurm and Slurm answers. Without it there is still the log.
+pub(in crate::cli) fn queue_for(runs: &[RunFolder]) -> Option<Vec<QueuedJob>> {
+    let is_slurm = |run: &RunFolder| run.origin().is_ok_and(|o| o.engine == EngineKind::Slurm);
+    if !runs.iter().any(is_slurm) {
+        return None;
+    }
+    slurm::queue().ok()
 }
 
 /// What waits and why, what runs where, and what was lost, for people.
@@ -51,7 +61,8 @@ fn write_lines(jobs: &JobsStatus, text: &mut String) -> std::fmt::Result {
     if !lost.is_empty() {
         writeln!(
             text,
-            "\nlost (neither done nor in the queue; `amlp-run retry` submits them):"
+            "\n{} lost (neither done nor in the queue; `amlp-run retry` submits them):",
+            lost.len()
         )?;
         for stage in lost.iter().take(SHOWN) {
             writeln!(text, "  {}", stage.label)?;

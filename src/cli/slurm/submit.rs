@@ -178,7 +178,8 @@ fn setup(args: &RunArgs, session: &Session, options: SlurmOptions) -> Result<Set
             project: session.root.clone(),
             results,
             partial: session.partial,
-            device: session.device.to_string(),
+            // What `auto` means here is what the keys were made for.
+            device: session.device.alone().to_string(),
             ..Origin::here()
         },
     })

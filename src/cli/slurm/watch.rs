@@ -48,7 +48,8 @@ pub(in crate::cli) fn watch(chosen: &Chosen) -> Result<ExitStatus, CliError> {
     let report = RunReport {
         failed: status.failed.clone(),
         skipped: status.skipped.clone(),
-        cached: status.cached + status.done,
+        ran: jobs.keys(Standing::Done),
+        cached: status.cached,
         unfinished: jobs.count(Standing::Lost),
         interrupted: status.state == RunState::Interrupted,
         wall: Duration::try_from_secs_f64(status.wall_s).unwrap_or_default(),

@@ -53,6 +53,7 @@ pub(super) fn run(tool: Tool, mut command: Command) -> Result<String, SlurmError
     let lines: Vec<&str> = said
         .lines()
         .map(|line| line.trim_start_matches(&format!("{}: ", tool.name())))
+        .map(|line| line.trim_start_matches("error: "))
         .filter(|line| !line.trim().is_empty())
         .collect();
     Err(SlurmError::Refused {

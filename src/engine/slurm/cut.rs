@@ -4,13 +4,12 @@
 //! job lists and splits a data set, one prepares slices and clusters them. Trainings that differ by
 //! their seed only, and wait for the same, are one array.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-
-use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
 
 use super::queue::Place;
+use super::unit::{families, inputs, ranks, seed, units};
 use crate::options::{SlurmJobKind, SlurmOptions};
-use crate::plan::{Key, Plan, Stage, StageKind};
+use crate::plan::{Key, Plan, StageKind};
 
 /// One job, or an array of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,36 +60,6 @@ pub enum After {
     End(usize),
     /// For a job that was submitted before this run to end in any way.
     LiveEnd(u64),
-}
-
-const PRETRAIN: u8 = 2;
-const FINETUNE: u8 = 3;
-
-/// Stages of one process, before arrays are made.
-struct Unit {
-    /// What waits for something comes after it.
-    order: u8,
-    kind: SlurmJobKind,
-    stages: Vec<usize>,
-}
-
-impl Unit {
-    fn is_training(&self) -> bool {
-        matches!(self.order, PRETRAIN | FINETUNE)
-    }
-}
-
-/// What puts stages into one process.
-#[derive(PartialEq, Eq, Hash)]
-enum Shared {
-    /// The first stage of a data set.
-    Source(usize),
-    /// The stage that prepares slices.
-    Prepared(usize),
-    /// Scores of models that are there, on the slices of this stage.
-    Scores(usize),
-    /// Nothing.
-    Alone(usize),
 }
 
 /// Cuts the stages of `plan` that are `wanted` into jobs; a job comes after those that it waits
@@ -205,122 +174,12 @@ fn settle(plan: &Plan, jobs: &mut [Job]) {
     }
 }
 
-/// Positions of what each stage reads.
-fn inputs(plan: &Plan) -> Vec<Vec<usize>> {
-    let positions: HashMap<&Key, usize> = plan
-        .stages
-        .iter()
-        .enumerate()
-        .map(|(i, s)| (&s.key, i))
-        .collect();
-    plan.stages
-        .iter()
-        .map(|stage| {
-            stage
-                .inputs
-                .iter()
-                .filter_map(|input| positions.get(&input.key).copied())
-                .collect()
-        })
-        .collect()
-}
-
-/// The units of what is wanted, and the unit of each stage.
-fn units(plan: &Plan, wanted: &[bool], inputs: &[Vec<usize>]) -> (Vec<Unit>, Vec<Option<usize>>) {
-    let mut source: Vec<usize> = Vec::with_capacity(plan.stages.len());
-    let mut units: Vec<Unit> = Vec::new();
-    let mut unit_of: Vec<Option<usize>> = vec![None; plan.stages.len()];
-    let mut shared: HashMap<Shared, usize> = HashMap::new();
-    for (i, stage) in plan.stages.iter().enumerate() {
-        // The first stage of those before it, which is that of its data set.
-        source.push(inputs[i].iter().map(|&j| source[j]).min().unwrap_or(i));
-        if !wanted[i] {
-            continue;
-        }
-        let input = |role: &str| {
-            let at = stage.inputs.iter().position(|input| input.role == role)?;
-            inputs[i].get(at).copied()
-        };
-        let model = input("model").and_then(|j| unit_of[j]);
-        if let (StageKind::Evaluate, Some(unit)) = (stage.kind, model) {
-            unit_of[i] = Some(unit);
-            units[unit].stages.push(i);
-            continue;
-        }
-        let with = match stage.kind {
-            StageKind::Phantom | StageKind::Index | StageKind::Split => Shared::Source(source[i]),
-            StageKind::Prepare => Shared::Prepared(i),
-            StageKind::Cluster => Shared::Prepared(input("prepared").unwrap_or(i)),
-            StageKind::Evaluate => Shared::Scores(input("prepared").unwrap_or(i)),
-            StageKind::Pretrain | StageKind::Finetune | StageKind::Tabulate => Shared::Alone(i),
-        };
-        let (order, kind) = match stage.kind {
-            StageKind::Phantom | StageKind::Index | StageKind::Split => (0, SlurmJobKind::Cheap),
-            StageKind::Prepare | StageKind::Cluster => (1, SlurmJobKind::Cheap),
-            StageKind::Pretrain => (PRETRAIN, SlurmJobKind::Pretrain),
-            StageKind::Finetune => (FINETUNE, SlurmJobKind::Finetune),
-            StageKind::Evaluate => (4, SlurmJobKind::Finetune),
-            StageKind::Tabulate => (5, SlurmJobKind::Cheap),
-        };
-        let unit = *shared.entry(with).or_insert_with(|| {
-            units.push(Unit {
-                order,
-                kind,
-                stages: Vec::new(),
-            });
-            units.len() - 1
-        });
-        units[unit].stages.push(i);
-        unit_of[i] = Some(unit);
-    }
-    (units, unit_of)
-}
-
-fn seed(stage: &Stage) -> Option<u64> {
-    stage.spec.get("seed")?.as_u64()
-}
-
-/// The position of each seed among those of the plan: the index of its tasks in every array.
-fn ranks(plan: &Plan) -> BTreeMap<u64, u32> {
-    let seeds: std::collections::BTreeSet<u64> = plan
-        .stages
-        .iter()
-        .filter(|s| s.kind.is_training())
-        .filter_map(seed)
-        .collect();
-    seeds.into_iter().zip(0..).collect()
-}
-
-/// For each stage a digest of what it is but for its seed and those of what it reads.
-fn families(plan: &Plan, inputs: &[Vec<usize>]) -> Vec<String> {
-    let mut families: Vec<String> = Vec::with_capacity(plan.stages.len());
-    for (i, stage) in plan.stages.iter().enumerate() {
-        let mut spec = stage.spec.clone();
-        if let Value::Object(fields) = &mut spec {
-            fields.remove("seed");
-        }
-        let read: Vec<Value> = stage
-            .inputs
-            .iter()
-            .zip(&inputs[i])
-            .map(|(input, &j)| json!([input.role, families[j]]))
-            .collect();
-        let preimage = json!({
-            "kind": stage.kind.name(),
-            "spec": spec,
-            "inputs": read,
-            "device": stage.preimage.get("device"),
-        });
-        families.push(Key::of(&preimage).to_string());
-    }
-    families
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Input;
+    use crate::plan::{Input, Stage};
     use StageKind::{Cluster, Evaluate, Finetune, Index, Prepare, Pretrain, Split, Tabulate};
+    use serde_json::{Value, json};
 
     /// A plan of one data set and one column: slices, and for each seed split, clusters,
     /// pre-training, fine-tuning, scores; a table last.

@@ -14,6 +14,7 @@ mod quote;
 mod script;
 mod status;
 mod submit;
+mod unit;
 
 pub use cancel::cancel;
 pub use command::Tool;

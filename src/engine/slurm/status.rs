@@ -1,7 +1,7 @@
 //! Where the stages of a run stand: by the store what is done, failed or being made, by the queue
 //! what is still to come, and by neither what was lost.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -29,21 +29,6 @@ pub enum Standing {
     /// There is neither a record of it nor a job for it: it was cancelled, it was never submitted,
     /// or its node went with it. `retry` submits it again.
     Lost,
-}
-
-impl Standing {
-    /// Name in output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Running => "running",
-            Self::Pending => "pending",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Lost => "lost",
-        }
-    }
 }
 
 /// A stage of a run.
@@ -150,16 +135,6 @@ impl JobsStatus {
         Standing::Skipped
     }
 
-    /// How many stages stand in each way.
-    #[must_use]
-    pub fn counts(&self) -> BTreeMap<Standing, usize> {
-        let mut counts = BTreeMap::new();
-        for stage in &self.stages {
-            *counts.entry(stage.state).or_default() += 1;
-        }
-        counts
-    }
-
     /// How many stages stand so.
     #[must_use]
     pub fn count(&self, standing: Standing) -> usize {
@@ -167,6 +142,13 @@ impl JobsStatus {
             .iter()
             .filter(|stage| stage.state == standing)
             .count()
+    }
+
+    /// The stages that stand so.
+    #[must_use]
+    pub fn keys(&self, standing: Standing) -> Vec<Key> {
+        let so = self.stages.iter().filter(|stage| stage.state == standing);
+        so.map(|stage| stage.key.clone()).collect()
     }
 
     /// Whether nothing more will happen.

@@ -194,6 +194,10 @@ impl Draft {
                 }
             }
         }
+        // A run of which nothing came is none: `status` should not tell of it.
+        if taken.is_empty() && self.adopted.is_empty() {
+            let _ = std::fs::remove_dir_all(&folder.dir);
+        }
         Ok(Submission {
             folder,
             taken,
