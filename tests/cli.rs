@@ -18,6 +18,8 @@ mod questions;
 mod resume;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/seen.rs"]
+mod seen;
 #[path = "cli/status.rs"]
 mod status;
 #[path = "cli/trainings.rs"]

@@ -37,6 +37,8 @@ pub enum Command {
     Cancel(CancelArgs),
     /// Run again what failed in a run, and what was skipped because of it
     Retry(RetryArgs),
+    /// Show where the time of a run went, or export it for TensorBoard and trace viewers
+    Trace(TraceArgs),
     /// Write the tables from cached artifacts only
     Table(TableArgs),
     /// Show where a table cell or a stage comes from
@@ -164,6 +166,9 @@ pub struct RunArgs {
     /// No progress
     #[arg(long, short = 'q')]
     pub quiet: bool,
+    /// Write event files of TensorBoard while trainings run
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
     /// Folder of the tables [default: results beside the project]
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
@@ -179,6 +184,9 @@ pub struct PlanArgs {
     /// Form of the output
     #[arg(long, value_enum, default_value_t)]
     pub format: PlanFormat,
+    /// Stages at a time, for the forecast [default: as `run` has it]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
     /// Every stage, not only the counts
     #[arg(long, short = 'v')]
     pub verbose: bool,
@@ -226,6 +234,21 @@ pub struct RetryArgs {
     /// No progress
     #[arg(long, short = 'q')]
     pub quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    #[command(flatten)]
+    pub choice: RunChoice,
+    /// Write a trace for chrome://tracing and Perfetto
+    #[arg(long, value_name = "FILE")]
+    pub chrome: Option<PathBuf>,
+    /// Write event files of TensorBoard, a folder for each training
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ mod chosen;
 mod completions;
 mod diff;
 mod exit;
+mod forecast;
 mod hole;
 mod info;
 mod lineage;
@@ -26,6 +27,7 @@ mod session;
 mod slurm;
 mod status;
 mod table;
+mod trace;
 mod watch;
 mod why;
 mod work;
@@ -60,7 +62,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
     ) {
         end_quietly_on_closed_pipe();
     }
-    logging::start();
+    logging::start(matches!(cli.command, Command::Work(_)));
     let result = match cli.command {
         Command::Run(a) => run::run(&a),
         Command::Plan(a) => plan::plan(&a),
@@ -68,6 +70,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
         Command::Watch(a) => watch::watch(&a),
         Command::Cancel(a) => cancel::cancel(&a),
         Command::Retry(a) => retry::retry(&a),
+        Command::Trace(a) => trace::trace(&a),
         Command::Table(a) => table::table(&a),
         Command::Why(a) => why::why(&a),
         Command::Diff(a) => diff::diff(&a),

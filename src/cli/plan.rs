@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 
 use super::args::{PlanArgs, PlanFormat};
 use super::exit::{CliError, ExitStatus};
+use super::forecast::{self, Records, forecast};
+use super::run::default_jobs;
 use super::session::Session;
 use crate::engine;
-use crate::plan::{Change, Difference, Graph, History, Key, Plan, Stage, StageKind};
-use crate::store::{State, Store};
+use crate::plan::{Change, Difference, Forecast, Graph, History, Key, Plan, Stage, StageKind};
+use crate::store::{StageRecord, State};
 
 pub(super) fn plan(args: &PlanArgs) -> Result<ExitStatus, CliError> {
     let session = Session::open(&args.files, &args.manifest)?;
@@ -19,16 +21,25 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitStatus, CliError> {
         .store
         .lookup_all(&plan.stages)
         .map_err(CliError::internal)?;
-    match args.format {
-        PlanFormat::Json => {
-            let reasons = reasons(&session.store, &plan, &states)?;
-            println!("{}", json_plan(&plan, &states, &reasons));
-        }
-        PlanFormat::Dot => print!("{}", Graph::of(&plan).dot(&plan)),
-        PlanFormat::Text => {
-            let reasons = reasons(&session.store, &plan, &states)?;
-            print_text(&session, &plan, &states, &reasons, args.verbose);
-        }
+    if args.format == PlanFormat::Dot {
+        print!("{}", Graph::of(&plan).dot(&plan));
+        return Ok(ExitStatus::Done);
+    }
+    let cached: Vec<bool> = states.iter().map(State::is_cached).collect();
+    let needed = engine::needed(&plan, &cached).map_err(CliError::internal)?;
+    let slots = args.jobs.map_or_else(
+        || default_jobs(&session.device.gpus(), &plan, &session.store),
+        usize::from,
+    );
+    let mut records = Records::of(&session.store);
+    let forecast = forecast(&mut records, &plan, &needed, slots)?;
+    let reasons = reasons(&mut records, &plan, &states, &needed)?;
+    if args.format == PlanFormat::Json {
+        println!("{}", json_plan(&plan, &states, &reasons, &forecast));
+    } else {
+        print_text(&session, &plan, &states);
+        print!("{}", forecast::text(&forecast, session.class));
+        print_reasons(&plan, &states, &reasons, args.verbose);
     }
     Ok(ExitStatus::Done)
 }
@@ -43,12 +54,18 @@ fn word(state: &State) -> &'static str {
     }
 }
 
-fn json_plan(plan: &Plan, states: &[State], reasons: &HashMap<Key, String>) -> Value {
+fn json_plan(
+    plan: &Plan,
+    states: &[State],
+    reasons: &HashMap<Key, String>,
+    forecast: &Forecast,
+) -> Value {
     let stages: Vec<Value> = plan
         .stages
         .iter()
         .zip(states)
-        .map(|(stage, state)| {
+        .zip(&forecast.stages)
+        .map(|((stage, state), cost)| {
             json!({
                 "key": stage.key.as_str(),
                 "kind": stage.kind.name(),
@@ -56,31 +73,35 @@ fn json_plan(plan: &Plan, states: &[State], reasons: &HashMap<Key, String>) -> V
                 "state": word(state),
                 "needs": stage.inputs.iter().map(|i| i.key.as_str()).collect::<Vec<_>>(),
                 "reason": reasons.get(&stage.key).map_or("", String::as_str),
+                "forecast": cost,
             })
         })
         .collect();
-    json!({ "stages": stages })
+    json!({ "stages": stages, "forecast": forecast })
 }
 
 /// Why each stage that is not cached would run.
-fn reasons(store: &Store, plan: &Plan, states: &[State]) -> Result<HashMap<Key, String>, CliError> {
+fn reasons(
+    records: &mut Records<'_>,
+    plan: &Plan,
+    states: &[State],
+    needed: &[bool],
+) -> Result<HashMap<Key, String>, CliError> {
     let mut histories: HashMap<StageKind, History> = HashMap::new();
     let mut reasons = HashMap::new();
-    let cached: Vec<bool> = states.iter().map(State::is_cached).collect();
-    let needed = engine::needed(plan, &cached).map_err(CliError::internal)?;
     let state_of: HashMap<&Key, &State> = plan.stages.iter().map(|s| &s.key).zip(states).collect();
     let by_key: HashMap<&Key, &Stage> = plan.stages.iter().map(|s| (&s.key, s)).collect();
     for ((stage, state), needed) in plan.stages.iter().zip(states).zip(needed) {
         let reason = match state {
             State::Cached => continue,
-            _ if !needed => "not needed: all that reads it is cached".to_owned(),
+            _ if !*needed => "not needed: all that reads it is cached".to_owned(),
             State::Damaged { reason } => format!("its artifact is damaged: {reason}"),
             State::Running { holder } => format!("running: {holder}"),
             State::Failed { failure } => format!("failed: {}", failure.message),
             State::Missing => {
                 let history = match histories.entry(stage.kind) {
                     Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(empty) => empty.insert(history(store, stage.kind)?),
+                    Entry::Vacant(empty) => empty.insert(history(records.kind(stage.kind)?)),
                 };
                 missing_reason(stage, history, &state_of, &by_key)
             }
@@ -91,12 +112,12 @@ fn reasons(store: &Store, plan: &Plan, states: &[State]) -> Result<HashMap<Key, 
 }
 
 /// What the store holds of a kind.
-fn history(store: &Store, kind: StageKind) -> Result<History, CliError> {
+fn history(records: &[StageRecord]) -> History {
     let mut history = History::default();
-    for record in store.records(kind).map_err(CliError::internal)? {
-        history.add(record.key, &record.label, &record.preimage);
+    for record in records {
+        history.add(record.key.clone(), &record.label, &record.preimage);
     }
-    Ok(history)
+    history
 }
 
 /// The field by which a missing stage differs from the nearest artifact of its kind. Where only
@@ -135,13 +156,7 @@ pub(super) fn in_a_line(change: &Change) -> String {
     }
 }
 
-fn print_text(
-    session: &Session,
-    plan: &Plan,
-    states: &[State],
-    reasons: &HashMap<Key, String>,
-    verbose: bool,
-) {
+fn print_text(session: &Session, plan: &Plan, states: &[State]) {
     for experiment in &session.experiments {
         let r = &experiment.resolved;
         println!(
@@ -195,7 +210,6 @@ fn print_text(
     for (name, reason) in session.missing_data() {
         println!("\n  data set '{name}' is not there: {reason}");
     }
-    print_reasons(plan, states, reasons, verbose);
 }
 
 /// Reasons, the same one once; each stage where asked for.

@@ -30,6 +30,8 @@ pub(super) fn retry(args: &RetryArgs) -> Result<ExitStatus, CliError> {
     }
     let mut run_args = run_args(&chosen.origin)?;
     run_args.quiet = args.quiet;
+    // Paths were meant from where the run was started.
+    run_args.tensorboard = run_args.tensorboard.map(|dir| chosen.origin.cwd.join(dir));
     let plan = chosen.plan()?;
     let failed = failed(&chosen, &status, &plan)?;
     if failed.is_empty() {

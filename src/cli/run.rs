@@ -4,10 +4,12 @@ use std::path::Path;
 
 use super::args::{Engine, RunArgs};
 use super::exit::{CliError, ExitStatus};
+use super::forecast::outlook;
 use super::session::{self, Session};
 use super::table::write_tables;
-use crate::engine::events::Origin;
-use crate::engine::{LocalOptions, RunReport, Stop, Tracker, local, progress};
+use crate::engine::events::{Both, Origin, Silent};
+use crate::engine::export::tensorboard::TensorBoard;
+use crate::engine::{EventSink, LocalOptions, RunReport, Stop, Tracker, local, progress};
 use crate::nn::device::DeviceChoice;
 use crate::plan::{Plan, StageKind};
 use crate::stage::Runner;
@@ -23,6 +25,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitStatus, CliError> {
             files: args.files.clone(),
             manifest: args.manifest.clone(),
             format: super::args::PlanFormat::Text,
+            jobs: args.jobs,
             verbose: false,
         });
     }
@@ -85,9 +88,15 @@ impl Dispatch<'_> {
         let store = self.store;
         let options = self.local_options(args, plan)?;
         let tracker = Tracker::new(String::new(), options.origin.clone());
-        let reporter = progress::reporter(args.quiet, tracker);
-        let report =
-            local::run(plan, store, &options, &runner, &*reporter).map_err(CliError::internal)?;
+        let reporter =
+            progress::reporter(args.quiet, tracker, || outlook(store, plan, options.jobs));
+        let board = args.tensorboard.as_ref().map(TensorBoard::new);
+        let board: &dyn EventSink = match &board {
+            Some(board) => board,
+            None => &Silent,
+        };
+        let report = local::run(plan, store, &options, &runner, &Both(&*reporter, board))
+            .map_err(CliError::internal)?;
         drop(reporter);
         if !args.quiet || !report.is_complete() {
             eprint!("{}", report.summary());
@@ -113,8 +122,7 @@ impl Dispatch<'_> {
         };
         let jobs = match args.jobs {
             Some(jobs) => usize::from(jobs),
-            None if gpus.is_empty() => width(plan, self.store, cores),
-            None => gpus.len(),
+            None => default_jobs(&gpus, plan, self.store),
         };
         // Preparation, clustering and tables keep no GPU waiting.
         let host_jobs = if gpus.is_empty() { 0 } else { cores.min(4) };
@@ -131,15 +139,22 @@ impl Dispatch<'_> {
             retries: args.retries,
             worker_args,
             stop: Stop::on_signals(),
-            origin: self.origin,
+            origin: Origin {
+                slots: jobs,
+                ..self.origin
+            },
             ..LocalOptions::new(exe)
         })
     }
 }
 
-/// How many trainings can run side by side, at most `cores`: as many as the largest kind of them has
-/// stages to run. One training alone gets all cores.
-fn width(plan: &Plan, store: &Store, cores: usize) -> usize {
+/// Stages at a time: one per GPU, otherwise as many trainings as can run side by side, at most one
+/// per core. One training alone gets all cores.
+pub(super) fn default_jobs(gpus: &[String], plan: &Plan, store: &Store) -> usize {
+    if !gpus.is_empty() {
+        return gpus.len();
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let missing = |kind: StageKind| {
         plan.stages
             .iter()

@@ -55,6 +55,12 @@ fn time(seconds: f64) -> String {
 fn json(status: &RunStatus, folder: &RunFolder, origin: &Origin) -> Result<Value, CliError> {
     let mut value = serde_json::to_value(status).map_err(CliError::internal)?;
     value["folder"] = json!(folder.dir);
+    if let Some(running) = value["running"].as_array_mut() {
+        for (value, stage) in running.iter_mut().zip(&status.running) {
+            let log = folder.log_file(&stage.key);
+            value["log"] = json!(log.exists().then_some(log));
+        }
+    }
     value["command"] = json!(origin.command);
     value["retry_of"] = json!(origin.retry_of);
     Ok(value)

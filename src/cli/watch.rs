@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::args::WatchArgs;
 use super::chosen::Chosen;
 use super::exit::{CliError, ExitStatus};
+use super::forecast::outlook;
 use crate::engine::events::EngineKind;
 use crate::engine::{RunState, Tracker, progress};
 
@@ -24,7 +25,11 @@ pub(super) fn watch(args: &WatchArgs) -> Result<ExitStatus, CliError> {
         tracker.take(entry);
     }
     if tracker.state() == RunState::Running {
-        let reporter = progress::reporter(false, new_tracker());
+        let plan = chosen.plan()?;
+        let reporter = progress::reporter(false, new_tracker(), || match chosen.origin.slots {
+            0 => None,
+            slots => outlook(&chosen.store, &plan, slots),
+        });
         reporter.catch_up(&past);
         loop {
             // Asked before the log is read: what a process wrote before it ended is in it then.

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use super::memory;
 use super::panics::{self, Watch};
-use super::{Event, EventSink, RunStage, StageContext, StageError, Stop};
+use super::{Event, EventSink, RunStage, StageContext, StageError, StageLog, Stop};
 use crate::plan::{Key, Stage, StageKind};
 use crate::store::{
     Attempt, Begin, Failure, FailureKind, Provenance, State, Store, StoreError, host_name, rfc3339,
@@ -228,6 +228,9 @@ impl<'a> Notes<'a> {
 impl EventSink for Notes<'_> {
     fn emit(&self, event: &Event) {
         if let Event::Note { text, .. } = event {
+            if let Some(log) = StageLog::current() {
+                log.say(text);
+            }
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             if last.len() == LAST_LINES {
                 last.pop_front();

@@ -13,6 +13,7 @@ use super::execute::{self, Execution, KnownInput, Setting};
 use super::panics::{self, Watch};
 use super::process::{Launcher, Processes};
 use super::schedule::{Graph, Lane, Schedule};
+use super::stage_log::Route;
 use super::{EngineError, Event, EventSink, RunReport, RunStage, Skipped, Stop};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::store::{Failure, FailureKind, State, Store, host_name, unix_now};
@@ -132,7 +133,7 @@ pub fn run(
         launcher: Launcher {
             exe: &options.exe,
             args: &options.worker_args,
-            plan: log.folder().plan_file(),
+            folder: log.folder(),
             store,
             sink: &sink,
             stop: &stop,
@@ -249,7 +250,17 @@ impl Shared<'_> {
             watch: *watch,
             alone: false,
         };
-        pool.install(|| execute::execute(stage, inputs, &setting))
+        let log = self.launcher.folder.log_file(&stage.key);
+        let route = Route::new(*watch, log.clone());
+        let mut execution = pool.install(|| execute::execute(stage, inputs, &setting));
+        drop(route);
+        if let Execution::Failed(failure) = &mut execution
+            && log.exists()
+        {
+            failure.log_file = Some(log);
+            let _ = self.store.record_failure(failure);
+        }
+        execution
     }
 
     fn execute_in_process(&self, stage: &Stage, slot: usize) -> Execution {

@@ -26,6 +26,11 @@ pub(super) fn watch_thread(watch: Watch) {
     WATCH.set(Some(watch));
 }
 
+/// Who watches this thread.
+pub(super) fn watching() -> Option<Watch> {
+    WATCH.get()
+}
+
 /// Runs `f`; a panic becomes its message and place. The place is known for panics of this thread
 /// and of those that the same watcher watches.
 pub(super) fn catch<T>(watch: Watch, f: impl FnOnce() -> T) -> Result<T, String> {

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::events::Entry;
+use super::events::{Entry, RunFolder};
 use super::execute::{Execution, LAST_LINES};
 use super::memory;
+use super::stage_log;
 use super::worker::WorkerExit;
 use super::{Event, EventSink, Stop};
 use crate::plan::Stage;
-use crate::store::{Failure, FailureKind, State, Store, StoreError};
+use crate::store::{Failure, FailureKind, State, Store, StoreError, disk};
 
 /// Longest line that is taken from a worker.
 const LINE_LIMIT: u64 = 1 << 20;
@@ -53,7 +54,7 @@ fn send(pid: libc::pid_t, signal: libc::c_int) {
 pub(super) struct Launcher<'a> {
     pub exe: &'a Path,
     pub args: &'a [OsString],
-    pub plan: PathBuf,
+    pub folder: &'a RunFolder,
     pub store: &'a Store,
     pub sink: &'a dyn EventSink,
     pub stop: &'a Stop,
@@ -100,12 +101,12 @@ impl Launcher<'_> {
             }
             _ => {}
         }
-        let log = Log::open(self.store, stage)?;
+        let log = Log::open(self.folder, stage)?;
         let mut command = Command::new(self.exe);
         command
             .arg("work")
             .arg("--plan")
-            .arg(&self.plan)
+            .arg(self.folder.plan_file())
             .arg("--key")
             .arg(stage.key.as_str())
             .arg("--store")
@@ -170,8 +171,11 @@ impl Launcher<'_> {
     ) -> Result<Execution, StoreError> {
         let lines = log.last_lines();
         let failed = |kind: FailureKind, message: String| {
-            let lines = lines.clone();
-            Execution::Failed(Box::new(self.store.failure(stage, kind, message, lines)))
+            let failure = self.store.failure(stage, kind, message, lines.clone());
+            Execution::Failed(Box::new(Failure {
+                log_file: log.path(),
+                ..failure
+            }))
         };
         let died = |message: String| failed(FailureKind::Died, message);
         if let Some(signal) = status.signal() {
@@ -220,7 +224,7 @@ impl Launcher<'_> {
                 let log_lines = if lines.is_empty() { failure.log } else { lines };
                 Execution::Failed(Box::new(Failure {
                     log: log_lines,
-                    log_file: Some(log.path.clone()),
+                    log_file: log.path(),
                     ..failure
                 }))
             }
@@ -257,7 +261,8 @@ fn next_line(from: &mut impl BufRead, line: &mut Vec<u8>) -> bool {
     }
 }
 
-/// The log of a stage: what its workers wrote to standard error.
+/// The log of a stage: what its workers of this run wrote to standard error. It is bounded in the
+/// end, and stays with the run.
 pub(super) struct Log {
     path: PathBuf,
     file: File,
@@ -266,11 +271,9 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn open(store: &Store, stage: &Stage) -> Result<Self, StoreError> {
-        store.create()?;
-        let path = store.paths().log(&stage.key);
-        let folder = store.paths().work(&stage.key);
-        std::fs::create_dir_all(&folder).map_err(StoreError::writing("create folder", &folder))?;
+    pub(super) fn open(run: &RunFolder, stage: &Stage) -> Result<Self, StoreError> {
+        disk::create_dir(&run.logs())?;
+        let path = run.log_file(&stage.key);
         let open = || -> io::Result<(File, u64)> {
             let file = File::options()
                 .create(true)
@@ -284,8 +287,10 @@ impl Log {
         Ok(Self { path, file, start })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Its file, if there is something in it: an empty one goes at the end.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        let length = self.file.metadata().map_or(0, |meta| meta.len());
+        (length > 0).then(|| self.path.clone())
     }
 
     pub(super) fn file(&self) -> &File {
@@ -340,6 +345,12 @@ fn last_words(text: &str) -> Vec<String> {
         .iter()
         .map(|&line| line.to_owned())
         .collect()
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        stage_log::tidy(&self.path);
+    }
 }
 
 #[cfg(test)]

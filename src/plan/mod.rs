@@ -2,6 +2,7 @@
 
 mod build;
 mod explain;
+mod forecast;
 mod graph;
 mod key;
 mod memo;
@@ -10,6 +11,7 @@ mod stage;
 
 pub use build::{Compiled, DataFact, compile};
 pub use explain::{Change, Difference, History, changes, nearest};
+pub use forecast::{Basis, Cost, Costs, Forecast, KindForecast, Past};
 pub use graph::Graph;
 pub use key::{DeviceClass, Key, KeyError, canonical_json};
 pub use spec::{

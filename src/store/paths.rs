@@ -38,16 +38,10 @@ impl Paths {
         self.kind(kind).join(key.as_str())
     }
 
-    /// Folder of what outlives an attempt that did not finish: checkpoints and the log.
+    /// Folder of what outlives an attempt that did not finish: checkpoints.
     #[must_use]
     pub fn work(&self, key: &Key) -> PathBuf {
         self.root.join("work").join(key.as_str())
-    }
-
-    /// What a worker wrote to standard error.
-    #[must_use]
-    pub fn log(&self, key: &Key) -> PathBuf {
-        self.work(key).join("log.txt")
     }
 
     /// Where a training stands, from which the next attempt goes on.

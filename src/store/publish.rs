@@ -250,7 +250,6 @@ impl Store {
         message: impl Into<String>,
         log: Vec<String>,
     ) -> Failure {
-        let log_file = self.paths().log(&stage.key);
         let checkpoint = self.paths().checkpoint(&stage.key);
         let message = message.into();
         Failure {
@@ -260,7 +259,7 @@ impl Store {
             failure: failure.or_full(&message),
             message,
             log,
-            log_file: log_file.exists().then_some(log_file),
+            log_file: None,
             checkpoint: checkpoint.exists().then_some(checkpoint),
             when: clock::rfc3339(SystemTime::now()),
             when_unix: clock::unix_now(),

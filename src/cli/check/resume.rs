@@ -49,7 +49,7 @@ pub(super) fn resume(args: &CheckResumeArgs) -> Result<ExitStatus, CliError> {
         seed: args.seed,
     };
     let tracker = Tracker::new(String::new(), options.origin.clone());
-    let reporter = progress::reporter(args.quiet, tracker);
+    let reporter = progress::reporter(args.quiet, tracker, || None);
     let mut tell = |outcome: &Outcome| {
         if args.format == Format::Text {
             println!("{}", line(outcome));

@@ -57,6 +57,13 @@ impl Progress {
         Some(fraction.clamp(0.0, 1.0))
     }
 
+    /// Steps done since the first epoch, of a training.
+    #[must_use]
+    pub fn global_step(&self) -> Option<u64> {
+        let epochs = self.epoch?.checked_sub(1)?;
+        epochs.checked_mul(self.steps?)?.checked_add(self.step?)
+    }
+
     /// Whether it tells the end of an epoch, or of all steps: such progress is never left out.
     #[must_use]
     pub fn is_milestone(&self) -> bool {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Entry, Follower, Origin};
 use crate::engine::EngineError;
-use crate::plan::Plan;
+use crate::plan::{Key, Plan};
 use crate::store::{Store, StoreError, disk};
 
 /// Folder of a run: its events, its frozen plan, how it was started.
@@ -15,6 +15,14 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// The folder in which a plan is frozen.
+    #[must_use]
+    pub fn of_plan(plan: &Path) -> Self {
+        Self {
+            dir: plan.parent().unwrap_or(Path::new("")).to_owned(),
+        }
+    }
+
     /// Its name: start in UTC and process id.
     #[must_use]
     pub fn id(&self) -> String {
@@ -45,6 +53,18 @@ impl RunFolder {
     #[must_use]
     pub fn jobs(&self) -> PathBuf {
         self.dir.join("jobs")
+    }
+
+    /// Folder of the logs of stages.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.dir.join("logs")
+    }
+
+    /// What a stage logged and wrote to standard error; there only if it said something.
+    #[must_use]
+    pub fn log_file(&self, key: &Key) -> PathBuf {
+        self.logs().join(format!("{key}.log"))
     }
 
     /// Every file of events: that of the dispatcher first, then those of workers by name.

@@ -13,5 +13,5 @@ pub use folder::{RunFolder, read_plan};
 pub use follow::Follower;
 pub(super) use log::RunLog;
 pub use origin::{EngineKind, Origin};
-pub(super) use sink::{Both, JsonLines, Throttle};
-pub use sink::{EventSink, Silent};
+pub use sink::{Both, EventSink, Silent};
+pub(super) use sink::{JsonLines, Throttle};

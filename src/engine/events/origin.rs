@@ -51,6 +51,8 @@ pub struct Origin {
     pub partial: bool,
     /// Device.
     pub device: String,
+    /// Stages at a time; 0 where nobody knows.
+    pub slots: usize,
     /// The run whose failures this one tries again.
     pub retry_of: Option<String>,
 }

@@ -25,7 +25,7 @@ impl EventSink for Silent {
 }
 
 /// Two sinks as one.
-pub(in crate::engine) struct Both<'a>(pub &'a dyn EventSink, pub &'a dyn EventSink);
+pub struct Both<'a>(pub &'a dyn EventSink, pub &'a dyn EventSink);
 
 impl EventSink for Both<'_> {
     fn emit(&self, event: &Event) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::outlook::Ahead;
 use super::text::{picture, seconds};
 use super::{Reporter, news};
 use crate::engine::events::Entry;
@@ -15,20 +16,28 @@ use crate::store::unix_now;
 const REDRAW: Duration = Duration::from_millis(250);
 
 /// A line for each running stage, and one for the graph below them, drawn as one.
-pub(super) struct Bars {
+pub(super) struct Bars<'a> {
     bar: ProgressBar,
     terminal: console::Term,
-    state: Mutex<State>,
+    state: Mutex<State<'a>>,
 }
 
-struct State {
+struct State<'a> {
     tracker: Tracker,
+    ahead: Ahead<'a>,
     drawn: Instant,
     over: bool,
 }
 
-impl Bars {
-    pub(super) fn new(tracker: Tracker) -> Self {
+impl State<'_> {
+    fn take(&mut self, entry: &Entry) {
+        self.tracker.take(entry);
+        self.ahead.take(&entry.event);
+    }
+}
+
+impl<'a> Bars<'a> {
+    pub(super) fn new(tracker: Tracker, ahead: Ahead<'a>) -> Self {
         let bar = ProgressBar::new_spinner();
         // The template is a constant; a mistake in it would cost the look, not the run.
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
@@ -39,17 +48,18 @@ impl Bars {
             terminal: console::Term::stderr(),
             state: Mutex::new(State {
                 tracker,
+                ahead,
                 drawn: Instant::now(),
                 over: false,
             }),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<'a>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn draw(&self, state: &mut State) {
+    fn draw(&self, state: &mut State<'_>) {
         if state.over {
             return;
         }
@@ -57,10 +67,12 @@ impl Bars {
         let now = unix_now();
         let tracker = &state.tracker;
         let (height, width) = self.terminal.size();
+        let stages = tracker.stages(now);
+        let left = state.ahead.left(&stages, now);
         let lines = picture(
-            &tracker.stages(now),
+            &stages,
             tracker.counts(),
-            (tracker.wall(now), None),
+            (tracker.wall(now), left),
             // In the last column some terminals break the line.
             (usize::from(height), usize::from(width).saturating_sub(1)),
         );
@@ -68,11 +80,11 @@ impl Bars {
     }
 }
 
-impl Reporter for Bars {
+impl Reporter for Bars<'_> {
     fn catch_up(&self, entries: &[Entry]) {
         let mut state = self.lock();
         for entry in entries {
-            state.tracker.take(entry);
+            state.take(entry);
         }
         self.draw(&mut state);
     }
@@ -91,7 +103,7 @@ impl Reporter for Bars {
         if let Some(text) = said {
             self.bar.println(text);
         }
-        state.tracker.take(entry);
+        state.take(entry);
         if matches!(entry.event, Event::RunFinished { .. }) {
             state.over = true;
             self.bar.finish_and_clear();
@@ -99,7 +111,7 @@ impl Reporter for Bars {
     }
 }
 
-impl EventSink for Bars {
+impl EventSink for Bars<'_> {
     fn emit(&self, event: &Event) {
         self.take(&Entry::now(event.clone()));
     }
@@ -112,7 +124,7 @@ impl EventSink for Bars {
     }
 }
 
-impl Drop for Bars {
+impl Drop for Bars<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::outlook::Ahead;
 use super::text::{describe, seconds};
 use super::{Reporter, news};
 use crate::engine::events::{Entry, KindCount};
@@ -19,13 +20,14 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// How many stages a line names.
 const NAMED: usize = 4;
 
-pub(super) struct Lines {
-    state: Mutex<State>,
+pub(super) struct Lines<'a> {
+    state: Mutex<State<'a>>,
 }
 
-struct State {
+struct State<'a> {
     out: Box<dyn Write + Send>,
     tracker: Tracker,
+    ahead: Ahead<'a>,
     kinds: BTreeMap<StageKind, KindProgress>,
     told: Instant,
 }
@@ -38,27 +40,33 @@ struct KindProgress {
     wall_s: f64,
 }
 
-impl Lines {
-    pub(super) fn new(tracker: Tracker, out: Box<dyn Write + Send>) -> Self {
+impl<'a> Lines<'a> {
+    pub(super) fn new(tracker: Tracker, ahead: Ahead<'a>, out: Box<dyn Write + Send>) -> Self {
         Self {
             state: Mutex::new(State {
                 out,
                 tracker,
+                ahead,
                 kinds: BTreeMap::new(),
                 told: Instant::now(),
             }),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<'a>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl State<'_> {
     fn say(&mut self, text: &str) {
         // Nobody to tell that standard error is gone.
         let _ = writeln!(self.out, "{text}");
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        self.tracker.take(entry);
+        self.ahead.take(&entry.event);
     }
 
     /// Counts the end of a stage; of the last of a cheap kind there is something to say.
@@ -92,7 +100,8 @@ impl State {
 
     /// What runs now, in a line.
     fn tell(&mut self) {
-        let stages = self.tracker.stages(unix_now());
+        let now = unix_now();
+        let stages = self.tracker.stages(now);
         let named: Vec<String> = stages
             .iter()
             .take(NAMED)
@@ -113,17 +122,20 @@ impl State {
             n if n <= NAMED => text.push_str(&format!(" {}", named.join("; "))),
             n => text.push_str(&format!(" {}; and {} more", named.join("; "), n - NAMED)),
         }
+        if let Some(left) = self.ahead.left(&stages, now) {
+            text.push_str(&format!("; about {} left", seconds(left)));
+        }
         self.say(&text);
         self.told = Instant::now();
     }
 }
 
-impl Reporter for Lines {
+impl Reporter for Lines<'_> {
     fn catch_up(&self, entries: &[Entry]) {
         let mut state = self.lock();
         for entry in entries {
             state.count(&entry.event);
-            state.tracker.take(entry);
+            state.take(entry);
         }
         state.tell();
     }
@@ -132,7 +144,7 @@ impl Reporter for Lines {
         let mut state = self.lock();
         let state = &mut *state;
         let said = news(&entry.event, &state.tracker);
-        state.tracker.take(entry);
+        state.take(entry);
         let counted = state.count(&entry.event);
         for text in said.into_iter().chain(counted) {
             state.say(&text);
@@ -164,7 +176,7 @@ impl Reporter for Lines {
     }
 }
 
-impl EventSink for Lines {
+impl EventSink for Lines<'_> {
     fn emit(&self, event: &Event) {
         self.take(&Entry::now(event.clone()));
     }
@@ -225,6 +237,7 @@ mod tests {
         let paper = Paper::default();
         let lines = Lines::new(
             Tracker::new("r".to_owned(), Origin::default()),
+            Ahead::new(|| None),
             Box::new(paper.clone()),
         );
         lines.emit(&Event::RunStarted {

@@ -3,11 +3,15 @@
 
 mod bars;
 mod lines;
+mod outlook;
 mod text;
 
 use std::io::IsTerminal;
 
+pub use outlook::Outlook;
 pub use text::stages;
+
+use outlook::Ahead;
 
 use super::events::{Entry, Silent};
 use super::{Event, EventSink, Tracker};
@@ -29,16 +33,26 @@ impl Reporter for Silent {
 
 /// The display for a run that `tracker` knows so far: none with `quiet`, a line for each running
 /// stage if standard error is a terminal that can move its cursor, and otherwise a line a minute.
-/// None uses colour, so `NO_COLOR` needs no asking.
+/// None uses colour, so `NO_COLOR` needs no asking. `forecast` is asked for the time of the whole
+/// when the run begins.
 #[must_use]
-pub fn reporter(quiet: bool, tracker: Tracker) -> Box<dyn Reporter> {
+pub fn reporter<'a>(
+    quiet: bool,
+    tracker: Tracker,
+    forecast: impl FnOnce() -> Option<Outlook> + Send + 'a,
+) -> Box<dyn Reporter + 'a> {
+    let ahead = Ahead::new(forecast);
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
     if quiet {
         Box::new(Silent)
     } else if std::io::stderr().is_terminal() && !dumb {
-        Box::new(bars::Bars::new(tracker))
+        Box::new(bars::Bars::new(tracker, ahead))
     } else {
-        Box::new(lines::Lines::new(tracker, Box::new(std::io::stderr())))
+        Box::new(lines::Lines::new(
+            tracker,
+            ahead,
+            Box::new(std::io::stderr()),
+        ))
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::command::{self, Tool};
-use crate::engine::events::{Entry, read_plan};
+use crate::engine::events::{Entry, RunFolder, read_plan};
 use crate::engine::execute::{self, Execution, Setting};
 use crate::engine::panics::Watch;
 use crate::engine::process::Log;
@@ -64,6 +64,7 @@ pub fn work(orders: &Orders<'_>, runner: &dyn RunStage) -> Result<WorkerExit, En
         .collect::<Result<Vec<&Stage>, EngineError>>()?;
     let term = Term {
         plan: &plan,
+        folder: RunFolder::of_plan(orders.plan),
         store: orders.store,
         runner,
         sink: EventFile::append(orders.events)?,
@@ -94,6 +95,7 @@ fn reads(stage: &Stage, other: &Stage) -> bool {
 /// One stay of a job on a node.
 struct Term<'a> {
     plan: &'a Plan,
+    folder: RunFolder,
     store: &'a Store,
     runner: &'a dyn RunStage,
     sink: EventFile,
@@ -143,7 +145,7 @@ impl Term<'_> {
                 });
                 return Ok(WorkerExit::Failed);
             }
-            let log = Log::open(self.store, stage)?;
+            let log = Log::open(&self.folder, stage)?;
             let _ = capture_errors(&log);
             let setting = Setting {
                 store: self.store,
@@ -212,7 +214,7 @@ impl Term<'_> {
         if !lines.is_empty() {
             failure.log = lines;
         }
-        failure.log_file = Some(log.path().to_owned());
+        failure.log_file = log.path();
         let _ = self.store.record_failure(&failure);
         let exit = exit_of(&failure);
         self.sink.emit(&Event::Failed { failure });

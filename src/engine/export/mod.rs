@@ -1,0 +1,5 @@
+//! What other programs read, made from the events of a run.
+
+mod crc;
+pub mod tensorboard;
+pub mod trace;
