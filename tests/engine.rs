@@ -699,6 +699,33 @@ fn signals_reach_the_workers() {
 }
 
 #[test]
+fn stages_leave_their_logs_with_the_run() {
+    let mut bench = Bench::new();
+    let on_threads = bench.add(Split, "here", "work", &[]);
+    let in_process = bench.add(Pretrain, "chatty", "garbage", &[]);
+    let failed = bench.add(Split, "bad", "fail", &[]);
+    let report = bench.run();
+    assert_eq!(report.ran.len(), 2, "{}", report.summary());
+    let folder = RunFolder::last(&bench.store).unwrap().unwrap();
+    let read = |key: &Key| fs::read_to_string(folder.log_file(key)).unwrap();
+    let text = read(&on_threads);
+    let (time, said) = text.split_once(' ').unwrap();
+    assert!(time.starts_with("20") && time.ends_with('Z'), "{text}");
+    assert_eq!(said, "doing here\n");
+    let text = read(&in_process);
+    assert!(text.contains("not an event"), "{text}");
+    // Their work folders are gone, their logs are not.
+    assert!(!bench.store.paths().work(&in_process).exists());
+    // The failure names the log, in the report and in the store.
+    let log = Some(folder.log_file(&failed));
+    assert_eq!(report.failed[0].log_file, log);
+    match bench.state(&failed) {
+        State::Failed { failure } => assert_eq!(failure.log_file, log),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn a_missing_input_is_a_failure_that_names_it() {
     let mut bench = Bench::new();
     let a = bench.add(Split, "a", "work", &[]);

@@ -7,7 +7,7 @@ use super::exit::{CliError, ExitStatus};
 use super::forecast::outlook;
 use super::session::{self, Session};
 use super::table::write_tables;
-use crate::engine::events::{Both, Origin, Silent};
+use crate::engine::events::{Both, Origin, RunFolder, Silent};
 use crate::engine::export::tensorboard::TensorBoard;
 use crate::engine::{EventSink, LocalOptions, RunReport, Stop, Tracker, local, progress};
 use crate::nn::device::DeviceChoice;
@@ -100,6 +100,16 @@ impl Dispatch<'_> {
         drop(reporter);
         if !args.quiet || !report.is_complete() {
             eprint!("{}", report.summary());
+        }
+        if !args.quiet
+            && let Some(dir) = &report.folder
+        {
+            let logs = RunFolder { dir: dir.clone() }.logs();
+            let count = std::fs::read_dir(&logs).map_or(0, Iterator::count);
+            if count > 0 {
+                let stages = if count == 1 { "stage" } else { "stages" };
+                eprintln!("{count} {stages} left a log: {}", logs.display());
+            }
         }
         if report.interrupted {
             std::process::exit(report.exit_code());

@@ -253,11 +253,9 @@ impl Shared<'_> {
         let log = self.launcher.folder.log_file(&stage.key);
         let route = Route::new(*watch, log.clone());
         let mut execution = pool.install(|| execute::execute(stage, inputs, &setting));
-        drop(route);
-        if let Execution::Failed(failure) = &mut execution
-            && log.exists()
-        {
-            failure.log_file = Some(log);
+        if let Execution::Failed(failure) = &mut execution {
+            route.say(&failure.message);
+            failure.log_file = log.exists().then_some(log);
             let _ = self.store.record_failure(failure);
         }
         execution

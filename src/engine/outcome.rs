@@ -194,7 +194,7 @@ impl RunReport {
     }
 }
 
-/// A duration for people: `0.4 s`, `12 s`, `3m 05s`, `2h 07m`.
+/// A duration for people: `0.4 s`, `12 s`, `3m 05s`, `2h 07m`, `3d 04h`.
 pub(crate) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     if seconds < 10 {
@@ -203,8 +203,10 @@ pub(crate) fn duration(time: Duration) -> String {
         format!("{seconds} s")
     } else if seconds < 3600 {
         format!("{}m {:02}s", seconds / 60, seconds % 60)
-    } else {
+    } else if seconds < 2 * 86_400 {
         format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60)
+    } else {
+        format!("{}d {:02}h", seconds / 86_400, seconds / 3600 % 24)
     }
 }
 
@@ -236,6 +238,7 @@ mod tests {
             (12.9, "12 s"),
             (185.0, "3m 05s"),
             (7620.0, "2h 07m"),
+            (4.5 * 86_400.0, "4d 12h"),
         ] {
             assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
         }

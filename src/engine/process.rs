@@ -171,6 +171,7 @@ impl Launcher<'_> {
     ) -> Result<Execution, StoreError> {
         let lines = log.last_lines();
         let failed = |kind: FailureKind, message: String| {
+            log.append(stage_log::line(&message).trim_end().as_bytes());
             let failure = self.store.failure(stage, kind, message, lines.clone());
             Execution::Failed(Box::new(Failure {
                 log_file: log.path(),
@@ -221,6 +222,7 @@ impl Launcher<'_> {
             }
             (Some(WorkerExit::Stopped), Some(Event::Stopped { .. })) => Execution::Stopped,
             (_, Some(Event::Failed { failure })) => {
+                log.append(stage_log::line(&failure.message).trim_end().as_bytes());
                 let log_lines = if lines.is_empty() { failure.log } else { lines };
                 Execution::Failed(Box::new(Failure {
                     log: log_lines,

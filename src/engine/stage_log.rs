@@ -44,7 +44,7 @@ impl StageLog {
 
     /// A line with the time.
     pub(super) fn say(&self, text: &str) {
-        let _ = self.append(format!("{} {text}\n", rfc3339(SystemTime::now())).as_bytes());
+        let _ = self.append(line(text).as_bytes());
     }
 
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
@@ -87,8 +87,16 @@ impl Write for StageLog {
     }
 }
 
+/// A line of a log, with the time.
+pub(super) fn line(text: &str) -> String {
+    format!("{} {text}\n", rfc3339(SystemTime::now()))
+}
+
 /// What the threads of a watcher say goes to a file until this is dropped.
-pub(super) struct Route(Watch);
+pub(super) struct Route {
+    watch: Watch,
+    log: StageLog,
+}
 
 impl Route {
     /// Routes to `path`, which is created when there is something to write.
@@ -98,8 +106,13 @@ impl Route {
             state: Arc::default(),
         };
         let mut routes = ROUTES.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.get_or_insert_default().insert(watch.id, log);
-        Self(watch)
+        routes.get_or_insert_default().insert(watch.id, log.clone());
+        Self { watch, log }
+    }
+
+    /// A line with the time, from whoever runs the stage.
+    pub(super) fn say(&self, text: &str) {
+        self.log.say(text);
     }
 }
 
@@ -107,7 +120,7 @@ impl Drop for Route {
     fn drop(&mut self) {
         let mut routes = ROUTES.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(routes) = routes.as_mut() {
-            routes.remove(&self.0.id);
+            routes.remove(&self.watch.id);
         }
     }
 }

@@ -25,7 +25,9 @@ pub(super) const CURVE: &str = "curve.json";
 pub(super) fn observer<'a>(
     cx: &'a StageContext<'_>,
 ) -> impl FnMut(train::Progress) -> ControlFlow<()> + use<'a> {
-    |p| {
+    |mut p| {
+        // JSON has no other numbers.
+        p.scalars.retain(|_, value| value.is_finite());
         cx.progress(Progress {
             epoch: Some(p.epoch as u64),
             epochs: Some(p.epochs as u64),
@@ -33,7 +35,9 @@ pub(super) fn observer<'a>(
             steps: Some(p.steps as u64),
             loss: Some(p.loss),
             rate: Some(p.images_per_second),
-            ..Progress::default()
+            lr: Some(p.lr),
+            scalars: p.scalars,
+            note: None,
         });
         if cx.should_stop() {
             ControlFlow::Break(())

@@ -33,7 +33,7 @@ pub struct EpochLog {
 }
 
 /// News from a running training.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// Epoch, from 1.
     pub epoch: usize,
@@ -45,8 +45,12 @@ pub struct Progress {
     pub steps: usize,
     /// Mean loss of the epoch so far.
     pub loss: f64,
+    /// Learning rate of the last step.
+    pub lr: f64,
     /// Throughput since the start or the resumption.
     pub images_per_second: f64,
+    /// What the task adds at the end of an epoch; empty before.
+    pub scalars: Scalars,
 }
 
 /// Hears of progress and may stop the run: a checkpoint is then written and the run ends with
@@ -140,7 +144,7 @@ pub(super) fn run<T: Task>(
             }
             Ok::<(), TrainError>(())
         })?;
-        run.end_epoch(task, steps)?;
+        run.end_epoch(task, steps, observer)?;
     }
     Ok((run.model, run.position.curve))
 }
@@ -297,27 +301,43 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         steps: usize,
         observer: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), TrainError> {
-        if self.pending.len() < self.read_every && self.position.step < steps {
+        // The last step is told with the end of its epoch.
+        if self.pending.len() < self.read_every || self.position.step >= steps {
             return Ok(());
         }
         self.read_losses()?;
-        let progress = Progress {
-            epoch: self.position.epoch,
-            epochs: self.job.epochs,
-            step: self.position.step,
-            steps,
-            loss: self.position.loss / self.position.images.max(1) as f64,
-            images_per_second: self.seen as f64 / self.began.elapsed().as_secs_f64().max(1e-9),
-        };
-        if observer(progress).is_break() {
-            self.save(task)?;
-            return Err(TrainError::Stopped {
-                epoch: progress.epoch,
-                step: progress.step,
-            });
-        }
+        self.tell(task, self.progress(steps), observer)?;
         if self.job.checkpoints.is_some_and(|c| c.due(self.saved_at)) {
             self.save(task)?;
+        }
+        Ok(())
+    }
+
+    fn progress(&self, steps: usize) -> Progress {
+        let step = self.position.step;
+        Progress {
+            epoch: self.position.epoch,
+            epochs: self.job.epochs,
+            step,
+            steps,
+            loss: self.position.loss / self.position.images.max(1) as f64,
+            lr: self.lr(step.saturating_sub(1), steps),
+            images_per_second: self.seen as f64 / self.began.elapsed().as_secs_f64().max(1e-9),
+            scalars: Scalars::new(),
+        }
+    }
+
+    /// Tells the observer, and stops with a checkpoint if it says so.
+    fn tell<T: Task<Model = M>>(
+        &mut self,
+        task: &T,
+        progress: Progress,
+        observer: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), TrainError> {
+        let (epoch, step) = (progress.epoch, progress.step);
+        if observer(progress).is_break() {
+            self.save(task)?;
+            return Err(TrainError::Stopped { epoch, step });
         }
         Ok(())
     }
@@ -354,22 +374,24 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         &mut self,
         task: &mut T,
         steps: usize,
+        observer: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), TrainError> {
         self.read_losses()?;
-        let epoch = self.position.epoch;
-        let scalars = task.after_epoch(&self.model, epoch)?;
-        let log = EpochLog {
-            epoch,
-            loss: self.position.loss / self.position.images.max(1) as f64,
+        let mut progress = self.progress(steps);
+        progress.scalars = task.after_epoch(&self.model, progress.epoch)?;
+        self.position.curve.push(EpochLog {
+            epoch: progress.epoch,
+            loss: progress.loss,
             lr: self.lr(steps.saturating_sub(1), steps),
-            scalars,
-        };
-        self.position.curve.push(log);
+            scalars: progress.scalars.clone(),
+        });
         self.position.epoch += 1;
         self.position.step = 0;
         self.position.loss = 0.0;
         self.position.images = 0;
-        if is_worth(self.saving, self.saved_at.elapsed()) {
+        self.tell(task, progress, observer)?;
+        let is_due = self.job.checkpoints.is_some_and(|c| c.due(self.saved_at));
+        if is_due || is_worth(self.saving, self.saved_at.elapsed()) {
             self.save(task)?;
         }
         Ok(())

@@ -35,6 +35,20 @@ fn a_run_is_exported_for_other_programs() {
         .iter()
         .filter(|e| e["ph"] == "X" && e["cat"] != "epoch");
     assert_eq!(stages.count(), 29);
+    let event = |kind: &str| -> Value {
+        let log = fs::read_to_string(project.path(".amlp/runs").join(run).join("events.jsonl"));
+        log.unwrap()
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .filter(|entry| entry["event"]["type"] == "progress")
+            .map(|entry| entry["event"]["progress"].clone())
+            .find(|progress| progress["scalars"][kind].is_number())
+            .unwrap()
+    };
+    // What the method adds at the end of an epoch stands beside the last step.
+    let end = event("ratio");
+    assert_eq!(end["step"], end["steps"]);
+    assert!(end["lr"].is_number() && end["loss"].is_number());
     let spans = project.json(&["trace", "--format", "json"]);
     assert_eq!(spans["spans"].as_array().unwrap().len(), 29);
 
