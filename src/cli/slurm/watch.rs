@@ -13,7 +13,7 @@ const QUEUE_INTERVAL: Duration = Duration::from_secs(10);
 
 pub(in crate::cli) fn watch(chosen: &Chosen) -> Result<ExitStatus, CliError> {
     let new_tracker = || Tracker::new(chosen.folder.id(), chosen.origin.clone());
-    let reporter = progress::reporter(false, new_tracker());
+    let reporter = progress::reporter(false, new_tracker(), || None);
     let mut follower = chosen.folder.follow();
     reporter.catch_up(&follower.poll().map_err(CliError::internal)?);
     let (mut status, mut jobs) = super::status(chosen)?;
