@@ -244,7 +244,7 @@ fn what_follows_a_failure_does_not_run_and_the_table_has_holes() {
         .replace("\"brats2018/T2\"", "\"hecktor/PET\"");
 
     let quiet = Place::new("quiet", &study);
-    let said = quiet.run(3, &["study.toml", "-q"]);
+    let said = quiet.run(4, &["study.toml", "-q"]);
     assert!(said.contains("prepare"), "{said}");
     let place = Place::new("jobs", &(study + SLURM));
     let said = place.submit();
@@ -266,6 +266,16 @@ fn what_follows_a_failure_does_not_run_and_the_table_has_holes() {
     ] {
         assert_eq!(place.digests(kind).len(), count, "{kind}");
     }
+    let (status, states) = place.status();
+    assert_eq!(status["state"], "finished");
+    assert_eq!(status["failed"][0]["kind"], "prepare");
+    assert_eq!(states["failed"], 1, "{states:?}");
+    assert_eq!(
+        states.keys().collect::<Vec<_>>(),
+        ["done", "failed", "skipped"]
+    );
+    let said = place.run(4, &["watch"]);
+    assert!(said.contains("failed: prepare"), "{said}");
     let cancelled = cluster
         .ended()
         .iter()
