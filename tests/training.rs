@@ -527,6 +527,25 @@ fn where_checkpoints_are_taken_changes_nothing() {
     }
 }
 
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_no_training() {
+    let images = phantoms(6, 1);
+    let whole = pretrained(&images, &amlp(), &short(2), 1, None, &mut go).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    // No folder for checkpoints can be made where a file is.
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let blocked = Some(file.as_path());
+    let out = pretrained(&images, &amlp(), &short(2), 1, blocked, &mut go).unwrap();
+    assert_eq!(out, whole);
+    // One that was asked for and cannot be had is an error.
+    let mut stop = |_: Progress| ControlFlow::Break(());
+    assert!(matches!(
+        pretrained(&images, &amlp(), &short(2), 1, blocked, &mut stop),
+        Err(TrainError::Checkpoint { .. })
+    ));
+}
+
 /// Largest difference of two sets of weights.
 fn difference(a: &Weights, b: &Weights) -> f32 {
     let pairs = a.0.iter().zip(&b.0);

@@ -308,7 +308,7 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         self.read_losses()?;
         self.tell(task, self.progress(steps), observer)?;
         if self.job.checkpoints.is_some_and(|c| c.due(self.saved_at)) {
-            self.save(task)?;
+            self.try_save(task);
         }
         Ok(())
     }
@@ -392,9 +392,18 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         self.tell(task, progress, observer)?;
         let is_due = self.job.checkpoints.is_some_and(|c| c.due(self.saved_at));
         if is_due || is_worth(self.saving, self.saved_at.elapsed()) {
-            self.save(task)?;
+            self.try_save(task);
         }
         Ok(())
+    }
+
+    /// Keeps a checkpoint where that is possible. A disk that is full for an hour must not end a
+    /// training of a day; the checkpoint before stays.
+    fn try_save<T: Task<Model = M>>(&mut self, task: &T) {
+        if let Err(error) = self.save(task) {
+            tracing::warn!("no checkpoint: {error}; the training goes on without");
+            self.saved_at = Instant::now();
+        }
     }
 
     fn save<T: Task<Model = M>>(&mut self, task: &T) -> Result<(), TrainError> {

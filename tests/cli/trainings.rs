@@ -1,8 +1,9 @@
 //! Trainings that go wrong, as their user hears of it.
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::project::Project;
+use super::project::{Project, names};
 
 /// The only training and its evaluation of one cell.
 const ONE: &str = "method=Sup,label=100,data=brats2018/T2";
@@ -151,4 +152,69 @@ fn out_of_memory_halves_the_images_per_pass_where_the_manifest_allows() {
     let images = record["provenance"]["micro_batch"].as_u64().unwrap();
     assert!((2..=64).contains(&images), "{images}");
     assert_eq!(record["provenance"]["attempts"], 2);
+}
+
+/// Where the only training of a project stands by its checkpoint: epoch in progress, steps done.
+fn kept(project: &Project) -> Option<(u64, u64)> {
+    let work = project.path(".amlp/work");
+    let keys = names(&work).into_iter();
+    let file = keys
+        .map(|key| work.join(key).join("checkpoint.safetensors"))
+        .find(|file| file.exists())?;
+    let bytes = std::fs::read(file).ok()?;
+    let length = u64::from_le_bytes(*bytes.first_chunk()?) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let position = header["__metadata__"]["position"].as_str().unwrap();
+    let position: serde_json::Value = serde_json::from_str(position).unwrap();
+    Some((
+        position["epoch"].as_u64().unwrap(),
+        position["step"].as_u64().unwrap(),
+    ))
+}
+
+/// The last epoch that the log of the only run tells of.
+fn told(project: &Project) -> u64 {
+    let runs = project.runs();
+    let log = project
+        .path(".amlp/runs")
+        .join(&runs[0])
+        .join("events.jsonl");
+    let text = std::fs::read_to_string(log).unwrap();
+    text.lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|entry| entry["event"]["progress"]["epoch"].as_u64())
+        .max()
+        .unwrap()
+}
+
+#[test]
+fn a_signal_makes_a_training_keep_where_it_stands() {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGUSR1] {
+        let project = Project::tiny();
+        let mut runner = project
+            .command(&[
+                "run",
+                "tiny.toml",
+                "--only",
+                ONE,
+                "--set=finetune.epochs=1000000",
+                "--checkpoint-minutes=60",
+            ])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // The end of the first epoch is always kept.
+        while kept(&project).is_none() {
+            assert!(runner.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        // SAFETY: a signal to a child that has not been waited for.
+        unsafe { libc::kill(runner.id() as i32, signal) };
+        assert_eq!(runner.wait().unwrap().code(), Some(130));
+        let (epoch, _) = kept(&project).unwrap();
+        let told = told(&project);
+        assert!(epoch >= told && epoch > 1, "kept {epoch}, told {told}");
+    }
 }
