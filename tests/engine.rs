@@ -15,7 +15,7 @@ use amlp_run::engine::{
     StageContext, StageError, Stop, local, worker,
 };
 use amlp_run::plan::{Input, Key, Plan, Stage, StageKind};
-use amlp_run::store::{FailureKind, Provenance, State, Store};
+use amlp_run::store::{Begin, FailureKind, Provenance, State, Store};
 use serde_json::{Value, json};
 
 use StageKind::{Cluster, Evaluate, Finetune, Prepare, Pretrain, Split, Tabulate};
@@ -77,6 +77,18 @@ impl RunStage for Pretender {
                 cx.progress(Progress::default());
                 std::thread::sleep(Duration::from_millis(10));
             },
+            // Another process thinks this one dead: it takes the claim over, and sweeps.
+            word @ ("overtaken" | "overtaken unawares") => {
+                let store = Store::open(cx.work().ancestors().nth(2).unwrap())?;
+                fs::remove_file(store.paths().claim(&stage.key))?;
+                if let Begin::Attempt(other) = store.begin(stage)? {
+                    fs::write(other.output().join("text.txt"), "theirs")?;
+                    other.publish(Provenance::default())?;
+                }
+                if word == "overtaken unawares" {
+                    return Ok(());
+                }
+            }
             other => return Err(StageError::new(format!("unknown word '{other}'"))),
         }
         let mut text = stage.label.clone();
@@ -281,6 +293,20 @@ fn a_diamond_runs_once_and_is_cached_after() {
     let rest = bench.run();
     assert_eq!(rest.ran, [b, d]);
     assert_eq!(bench.runs()["a"], 1);
+}
+
+#[test]
+fn a_stage_that_was_taken_over_is_no_failure() {
+    let mut bench = Bench::new();
+    // One notices because its folder is gone, the other when it publishes.
+    let a = bench.add(Split, "a", "overtaken", &[]);
+    let b = bench.add(Pretrain, "b", "overtaken unawares", &[]);
+    let c = bench.add(Evaluate, "c", "work", &[&a, &b]);
+    let report = bench.run();
+    assert_eq!(report.exit_code(), 0, "{}", report.summary());
+    assert_eq!((report.cached, report.ran), (2, vec![c.clone()]));
+    assert_eq!(bench.text(&c), "c(theirs)(theirs)");
+    assert!(bench.store.failures().unwrap().is_empty());
 }
 
 #[test]

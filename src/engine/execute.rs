@@ -62,6 +62,16 @@ pub(super) fn execute(stage: &Stage, inputs: &[KnownInput], setting: &Setting<'_
     match begin_and_run(stage, inputs, setting) {
         Ok(execution) => execution,
         Err(error) => {
+            // What this process could not do another may have done, or be doing.
+            match store.lookup(stage.kind, &stage.key) {
+                Ok(State::Cached) => return Execution::Cached,
+                Ok(State::Running { holder }) => {
+                    return Execution::Claimed {
+                        holder: holder.to_string(),
+                    };
+                }
+                _ => {}
+            }
             // The store itself failed. Whether it can still take the record is not sure.
             let failure = store.failure(stage, FailureKind::Error, error.to_string(), Vec::new());
             let _ = store.record_failure(&failure);
