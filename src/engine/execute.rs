@@ -63,14 +63,10 @@ pub(super) fn execute(stage: &Stage, inputs: &[KnownInput], setting: &Setting<'_
         Ok(execution) => execution,
         Err(error) => {
             // What this process could not do another may have done, or be doing.
-            match store.lookup(stage.kind, &stage.key) {
-                Ok(State::Cached) => return Execution::Cached,
-                Ok(State::Running { holder }) => {
-                    return Execution::Claimed {
-                        holder: holder.to_string(),
-                    };
-                }
-                _ => {}
+            if let Ok(state) = store.lookup(stage.kind, &stage.key)
+                && let Some(execution) = by_another(&state)
+            {
+                return execution;
             }
             // The store itself failed. Whether it can still take the record is not sure.
             let failure = store.failure(stage, FailureKind::Error, error.to_string(), Vec::new());
@@ -144,15 +140,26 @@ fn begin_and_run(
     }
 }
 
+/// What a stage comes to that another process has made, or is making.
+pub(super) fn by_another(state: &State) -> Option<Execution> {
+    match state {
+        State::Cached => Some(Execution::Cached),
+        State::Running { holder } => Some(Execution::Claimed {
+            holder: holder.to_string(),
+        }),
+        _ => None,
+    }
+}
+
 /// What came of a stage that another process has taken over.
 fn taken_over(stage: &Stage, store: &Store) -> Result<Execution, StoreError> {
-    Ok(match store.lookup(stage.kind, &stage.key)? {
-        State::Cached => Execution::Cached,
-        State::Running { holder } => Execution::Claimed {
-            holder: holder.to_string(),
-        },
+    let state = store.lookup(stage.kind, &stage.key)?;
+    if let Some(execution) = by_another(&state) {
+        return Ok(execution);
+    }
+    Ok(match state {
         State::Failed { failure } => Execution::Failed(failure),
-        State::Missing | State::Damaged { .. } => {
+        _ => {
             let message = "another process took the stage over and gave it up";
             let failure = store.failure(stage, FailureKind::Died, message, Vec::new());
             store.record_failure(&failure)?;

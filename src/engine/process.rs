@@ -11,13 +11,13 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::events::{Entry, RunFolder};
-use super::execute::{Execution, LAST_LINES};
+use super::execute::{self, Execution, LAST_LINES};
 use super::memory;
 use super::stage_log;
 use super::worker::WorkerExit;
 use super::{Event, EventSink, Stop};
 use crate::plan::Stage;
-use crate::store::{Failure, FailureKind, State, Store, StoreError, disk};
+use crate::store::{Failure, FailureKind, Store, StoreError, disk};
 
 /// Longest line that is taken from a worker.
 const LINE_LIMIT: u64 = 1 << 20;
@@ -92,14 +92,9 @@ impl Launcher<'_> {
         halve: bool,
     ) -> Result<Execution, StoreError> {
         // A process is not worth starting for what is there or in other hands.
-        match self.store.lookup(stage.kind, &stage.key)? {
-            State::Cached => return Ok(Execution::Cached),
-            State::Running { holder } => {
-                return Ok(Execution::Claimed {
-                    holder: holder.to_string(),
-                });
-            }
-            _ => {}
+        let state = self.store.lookup(stage.kind, &stage.key)?;
+        if let Some(execution) = execute::by_another(&state) {
+            return Ok(execution);
         }
         let log = Log::open(self.folder, stage)?;
         let mut command = Command::new(self.exe);
