@@ -47,6 +47,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// List methods, backbones, clusterings, layouts and metrics
     List(ListArgs),
+    /// List the devices of this build on this machine
+    Devices(DevicesArgs),
     /// Check data on disk, trainings that are killed, or the published numbers
     Check(CheckArgs),
     /// Write synthetic patients in a data set's own layout
@@ -201,6 +203,13 @@ pub struct RunChoice {
     /// Store of artifacts [default: .amlp of this folder or of one above]
     #[arg(long, env = "AMLP_STORE", value_name = "DIR")]
     pub store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 #[derive(Debug, Args)]

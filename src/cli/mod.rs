@@ -7,6 +7,7 @@ mod cancel;
 mod check;
 mod chosen;
 mod completions;
+mod devices;
 mod diff;
 mod exit;
 mod forecast;
@@ -62,6 +63,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
     ) {
         end_quietly_on_closed_pipe();
     }
+    crate::nn::device::number_by_bus();
     logging::start(matches!(cli.command, Command::Work(_)));
     let result = match cli.command {
         Command::Run(a) => run::run(&a),
@@ -75,6 +77,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
         Command::Why(a) => why::why(&a),
         Command::Diff(a) => diff::diff(&a),
         Command::List(a) => list::list(&a),
+        Command::Devices(a) => devices::devices(&a),
         Command::Check(a) => check::check(&a),
         Command::Phantom(a) => phantom::phantom(&a),
         Command::Info(a) => info::info(&a),

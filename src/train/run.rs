@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::{Position, Snapshot, is_worth};
 use super::prefetch::prefetch;
 use super::{Checkpoints, Optimiser, Saved, Scalars, Task, TrainError, learning_rate};
+use crate::nn::device::is_cpu;
 use crate::nn::weights::{Weights, host_values};
 use crate::options::OptimiserOptions;
 use crate::random::{Purpose, Stream};
@@ -185,7 +186,7 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
             recent: Default::default(),
         };
         // On the CPU a reading costs nothing; elsewhere it waits for the device.
-        let on_cpu = job.device.clone().inner() == Device::flex();
+        let on_cpu = is_cpu(job.device);
         let each_step = job.checkpoints.is_some_and(|c| c.every.is_zero());
         let mut run = Self {
             job,

@@ -43,12 +43,10 @@ impl DoubleConv {
         input: Tensor<4>,
         observe: &mut dyn FnMut(&NormLayer, &Tensor<4>),
     ) -> Tensor<4> {
-        let mut x = input;
-        for (conv, norm) in [(&self.conv1, &self.bn1), (&self.conv2, &self.bn2)] {
-            x = conv.forward(x);
-            observe(norm, &x);
-            x = norm.forward_relu(x);
-        }
-        x
+        let x = self.conv1.forward(input);
+        observe(&self.bn1, &x);
+        let x = self.bn1.forward_relu_conv(x, &self.conv2);
+        observe(&self.bn2, &x);
+        self.bn2.forward_relu(x)
     }
 }

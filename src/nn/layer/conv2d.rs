@@ -40,19 +40,25 @@ impl Conv2d {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::TensorData;
     use burn::tensor::module::conv2d;
     use burn::tensor::ops::ConvOptions;
+    use burn::tensor::{Device, TensorData};
 
     use super::*;
     use crate::nn::layer::testing::*;
 
     /// Output and gradients of input, weight and bias for a loss `sum(output * pull)`.
-    fn run(dims: [usize; 4], outputs: usize, kernel: usize, own: bool) -> Vec<Vec<f32>> {
+    fn run(
+        device: &Device,
+        dims: [usize; 4],
+        outputs: usize,
+        kernel: usize,
+        own: bool,
+    ) -> Vec<Vec<f32>> {
         let [n, inputs, h, w] = dims;
-        let x = leaf(1, dims);
-        let weight = leaf(2, [outputs, inputs, kernel, kernel]);
-        let bias = leaf(3, [outputs]);
+        let x = leaf_on(device, 1, dims);
+        let weight = leaf_on(device, 2, [outputs, inputs, kernel, kernel]);
+        let bias = leaf_on(device, 3, [outputs]);
         // Odd cases have a bias.
         let used = (outputs % 2 == 1).then(|| bias.clone());
         let y = if own {
@@ -62,7 +68,7 @@ mod tests {
             let options = ConvOptions::new([1, 1], pad, [1, 1], 1);
             conv2d(x.clone(), weight.clone(), used.clone(), options)
         };
-        let mut grads = (y.clone() * constant(4, [n, outputs, h, w]))
+        let mut grads = (y.clone() * constant_on(device, 4, [n, outputs, h, w]))
             .sum()
             .backward();
         let mut all = vec![numbers(y)];
@@ -90,17 +96,15 @@ mod tests {
 
     #[test]
     fn agrees_with_burn() {
-        for (dims, outputs, kernel) in CASES {
-            let own = run(dims, outputs, kernel, true);
-            let burn = run(dims, outputs, kernel, false);
-            assert_eq!(own.len(), burn.len());
-            for (i, (own, burn)) in own.iter().zip(&burn).enumerate() {
-                assert_close(
-                    own,
-                    burn,
-                    2e-5,
-                    &format!("{dims:?} {outputs} {kernel} value {i}"),
-                );
+        for device in devices() {
+            for (dims, outputs, kernel) in CASES {
+                let own = run(&device, dims, outputs, kernel, true);
+                let burn = run(&Device::flex(), dims, outputs, kernel, false);
+                assert_eq!(own.len(), burn.len());
+                for (i, (own, burn)) in own.iter().zip(&burn).enumerate() {
+                    let what = format!("{device:?} {dims:?} {outputs} {kernel} value {i}");
+                    assert_close(own, burn, 2e-5, &what);
+                }
             }
         }
     }
@@ -108,9 +112,11 @@ mod tests {
     #[test]
     fn has_the_same_bits_for_every_number_of_threads() {
         for (dims, outputs, kernel) in CASES {
-            let one = with_threads(1, || run(dims, outputs, kernel, true));
+            let one = with_threads(1, || run(&Device::flex(), dims, outputs, kernel, true));
             for threads in [2, 3, 5] {
-                let more = with_threads(threads, || run(dims, outputs, kernel, true));
+                let more = with_threads(threads, || {
+                    run(&Device::flex(), dims, outputs, kernel, true)
+                });
                 assert_eq!(one, more, "{dims:?} with {threads} threads");
             }
         }
@@ -126,26 +132,27 @@ mod tests {
             noise(2, outputs * inputs * kernel * kernel),
             noise(3, outputs),
         ];
-        let device = burn::tensor::Device::flex();
-        let loss = |p: &[Vec<f32>]| {
-            let make =
-                |v: &[f32], shape| Tensor::from_data(TensorData::new(v.to_vec(), shape), &device);
-            let y = same_conv2d(
-                make(&p[0], dims),
-                make(&p[1], [outputs, inputs, kernel, kernel]),
-                Some(Tensor::from_data(
-                    TensorData::new(p[2].clone(), [outputs]),
-                    &device,
-                )),
-            );
-            let y = numbers(y);
-            y.iter()
-                .zip(&pull)
-                .map(|(y, p)| f64::from(*y) * f64::from(*p))
-                .sum()
-        };
-        let gradients = run(dims, outputs, kernel, true).split_off(1);
-        assert_eq!(gradients.len(), 3);
-        assert_gradients(&parameters, &gradients, loss, 1e-3);
+        for device in devices() {
+            let loss = |p: &[Vec<f32>]| {
+                let weight = [outputs, inputs, kernel, kernel];
+                let make = |v: &[f32], shape| {
+                    Tensor::from_data(TensorData::new(v.to_vec(), shape), &device)
+                };
+                let bias = TensorData::new(p[2].clone(), [outputs]);
+                let bias = Tensor::from_data(bias, &device);
+                let y = numbers(same_conv2d(
+                    make(&p[0], dims),
+                    make(&p[1], weight),
+                    Some(bias),
+                ));
+                y.iter()
+                    .zip(&pull)
+                    .map(|(y, p)| f64::from(*y) * f64::from(*p))
+                    .sum()
+            };
+            let gradients = run(&device, dims, outputs, kernel, true).split_off(1);
+            assert_eq!(gradients.len(), 3);
+            assert_gradients(&parameters, &gradients, loss, 1e-3);
+        }
     }
 }

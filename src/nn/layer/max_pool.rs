@@ -30,13 +30,13 @@ mod tests {
     fn agrees_with_burn() {
         for dims in [[2, 3, 8, 6], [1, 2, 7, 5], [1, 1, 2, 2], [3, 5, 40, 66]] {
             let [n, c, h, w] = dims;
-            let run = |own: bool| {
+            let run = |device: &Device, own: bool| {
                 // Few values, so that tiles have equal ones.
                 let data = noise(1, n * c * h * w)
                     .iter()
                     .map(|v| (v * 2.0).round())
                     .collect();
-                let device = Device::flex().autodiff();
+                let device = device.clone().autodiff();
                 let x = Tensor::<4>::from_data(TensorData::new(data, dims), &device).require_grad();
                 let y = if own {
                     MaxPool2x2.forward(x.clone())
@@ -44,11 +44,14 @@ mod tests {
                     max_pool2d(x.clone(), MaxPoolOptions::new([2, 2]))
                 };
                 assert_eq!(y.dims(), [n, c, h / 2, w / 2]);
-                let pull = constant(2, y.dims());
+                let pull = constant_on(&device, 2, y.dims());
                 let mut grads = (y.clone() * pull).sum().backward();
                 (numbers(y), numbers(x.grad_remove(&mut grads).unwrap()))
             };
-            assert_eq!(run(true), run(false), "{dims:?}");
+            for device in devices() {
+                let burn = run(&Device::flex(), false);
+                assert_eq!(run(&device, true), burn, "{device:?} {dims:?}");
+            }
         }
     }
 }

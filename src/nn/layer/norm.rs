@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use super::{BatchNorm2d, GroupNorm2d};
+use super::{BatchNorm2d, Conv2d, GroupNorm2d};
 use crate::nn::init::Initialiser;
 use crate::options::Norm;
 
@@ -49,6 +49,16 @@ impl NormLayer {
         match self {
             Self::Batch(layer) => layer.forward_relu(input),
             Self::Group(layer) => relu(layer.forward(input)),
+        }
+    }
+
+    /// [`forward_relu`](Self::forward_relu), then `conv`; in training what lies between is not kept
+    /// where that can be had.
+    #[must_use]
+    pub fn forward_relu_conv(&self, input: Tensor<4>, conv: &Conv2d) -> Tensor<4> {
+        match self {
+            Self::Batch(layer) => layer.forward_relu_conv(input, conv),
+            Self::Group(_) => conv.forward(self.forward_relu(input)),
         }
     }
 }

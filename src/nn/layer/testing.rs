@@ -61,15 +61,38 @@ pub(super) fn cpu_seconds(f: impl Fn()) -> f64 {
     least
 }
 
-/// Standard normal numbers on the CPU device with gradients.
-pub(super) fn leaf<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
-    constant(seed, shape).require_grad()
+/// The CPU devices of this build, each with kernels of its own.
+pub(super) fn devices() -> Vec<Device> {
+    use crate::nn::device::{DeviceChoice, open};
+    [DeviceChoice::Cpu, DeviceChoice::Libtorch]
+        .into_iter()
+        .filter_map(|choice| open(choice).ok())
+        .collect()
 }
 
-/// Standard normal numbers on the CPU device, in the graph of gradients but without one.
+/// Standard normal numbers on the pure-Rust device with gradients.
+pub(super) fn leaf<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    leaf_on(&Device::flex(), seed, shape)
+}
+
+/// Standard normal numbers on the pure-Rust device, in the graph of gradients but without one.
 pub(super) fn constant<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    constant_on(&Device::flex(), seed, shape)
+}
+
+/// Standard normal numbers on a device with gradients.
+pub(super) fn leaf_on<const D: usize>(device: &Device, seed: u64, shape: [usize; D]) -> Tensor<D> {
+    constant_on(device, seed, shape).require_grad()
+}
+
+/// Standard normal numbers on a device, in the graph of gradients but without one.
+pub(super) fn constant_on<const D: usize>(
+    device: &Device,
+    seed: u64,
+    shape: [usize; D],
+) -> Tensor<D> {
     let data = TensorData::new(noise(seed, shape.iter().product()), shape);
-    Tensor::from_data(data, &Device::flex().autodiff())
+    Tensor::from_data(data, &device.clone().autodiff())
 }
 
 /// Checks gradients of `f`, which takes flat parameters, against central differences.

@@ -35,24 +35,25 @@ impl UpConv2x2 {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
     use burn::tensor::module::conv_transpose2d;
     use burn::tensor::ops::ConvTransposeOptions;
 
     use super::*;
     use crate::nn::layer::testing::*;
 
-    fn run(dims: [usize; 4], outputs: usize, own: bool) -> Vec<Vec<f32>> {
+    fn run(device: &Device, dims: [usize; 4], outputs: usize, own: bool) -> Vec<Vec<f32>> {
         let [n, inputs, h, w] = dims;
-        let x = leaf(1, dims);
-        let weight = leaf(2, [inputs, outputs, 2, 2]);
-        let bias = leaf(3, [outputs]);
+        let x = leaf_on(device, 1, dims);
+        let weight = leaf_on(device, 2, [inputs, outputs, 2, 2]);
+        let bias = leaf_on(device, 3, [outputs]);
         let y = if own {
             up_conv2d(x.clone(), weight.clone(), bias.clone())
         } else {
             let options = ConvTransposeOptions::new([2, 2], [0, 0], [0, 0], [1, 1], 1);
             conv_transpose2d(x.clone(), weight.clone(), Some(bias.clone()), options)
         };
-        let pull = constant(4, [n, outputs, 2 * h, 2 * w]);
+        let pull = constant_on(device, 4, [n, outputs, 2 * h, 2 * w]);
         let mut grads = (y.clone() * pull).sum().backward();
         vec![
             numbers(y),
@@ -62,14 +63,28 @@ mod tests {
         ]
     }
 
+    const CASES: [([usize; 4], usize); 3] =
+        [([2, 3, 5, 7], 2), ([1, 1, 1, 1], 1), ([9, 8, 12, 6], 5)];
+
     #[test]
-    fn agrees_with_burn_for_every_number_of_threads() {
-        for (dims, outputs) in [([2, 3, 5, 7], 2), ([1, 1, 1, 1], 1), ([9, 8, 12, 6], 5)] {
-            let own = with_threads(1, || run(dims, outputs, true));
-            for (own, burn) in own.iter().zip(&run(dims, outputs, false)) {
-                assert_close(own, burn, 2e-5, &format!("{dims:?}"));
+    fn agrees_with_burn() {
+        for device in devices() {
+            for (dims, outputs) in CASES {
+                let own = run(&device, dims, outputs, true);
+                let burn = run(&Device::flex(), dims, outputs, false);
+                for (own, burn) in own.iter().zip(&burn) {
+                    assert_close(own, burn, 2e-5, &format!("{device:?} {dims:?}"));
+                }
             }
-            assert_eq!(own, with_threads(3, || run(dims, outputs, true)));
+        }
+    }
+
+    #[test]
+    fn has_the_same_bits_for_every_number_of_threads() {
+        let run = |dims, outputs| run(&Device::flex(), dims, outputs, true);
+        for (dims, outputs) in CASES {
+            let one = with_threads(1, || run(dims, outputs));
+            assert_eq!(one, with_threads(3, || run(dims, outputs)));
         }
     }
 }

@@ -22,6 +22,9 @@ struct UpConv;
 /// Backward of a batch normalisation.
 #[derive(Debug)]
 struct Norm;
+/// Backward of a batch normalisation with ReLU and a convolution behind it.
+#[derive(Debug)]
+struct NormConv;
 /// Backward of a pooling.
 #[derive(Debug)]
 struct Pool;
@@ -98,6 +101,30 @@ impl<B: Kernels> Backward<B, 3> for Norm {
         let values = B::norm_grads(ops.state, grad);
         let values = [values.x_grad, values.gamma_grad, values.beta_grad];
         for (node, value) in ops.parents.into_iter().zip(values) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, value);
+            }
+        }
+    }
+}
+
+impl<B: Kernels> Backward<B, 4> for NormConv {
+    type State = (NormState<B>, FloatTensor<B>);
+
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (mut state, weight) = ops.state;
+        let between = B::norm_by(state.clone());
+        let [input_node, gamma_node, beta_node, weight_node] = ops.parents;
+        if let Some(node) = weight_node {
+            let value = B::conv_weight_grad(between.clone(), weight.clone(), grad.clone());
+            grads.register::<B>(node.id, value);
+        }
+        let grad = B::conv_input_grad(between.clone(), weight, grad);
+        state.output = B::KEEPS_OUTPUT.then_some(between);
+        let values = B::norm_grads(state, grad);
+        let values = [values.x_grad, values.gamma_grad, values.beta_grad];
+        for (node, value) in [input_node, gamma_node, beta_node].into_iter().zip(values) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, value);
             }
@@ -183,10 +210,48 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
                     variance: norm.variance.clone(),
                     epsilon,
                     relu,
+                    output: B::KEEPS_OUTPUT.then(|| norm.output.clone()),
                 };
                 prep.finish(state, norm.output)
             }
             OpsKind::UnTracked(prep) => prep.finish(norm.output),
+        };
+        (
+            output,
+            FloatTensor::<Self>::new(norm.mean),
+            FloatTensor::<Self>::new(norm.variance),
+        )
+    }
+
+    fn norm_relu_conv2d(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (input, input_node) = input.into_parts();
+        let (gamma, gamma_node) = gamma.into_parts();
+        let (beta, beta_node) = beta.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let norm = B::norm(input.clone(), gamma.clone(), beta.clone(), epsilon, true);
+        let output = B::conv(norm.output, weight.clone(), None);
+        let nodes = [input_node, gamma_node, beta_node, weight_node];
+        let output = match NormConv.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = NormState {
+                    input,
+                    gamma,
+                    beta,
+                    mean: norm.mean.clone(),
+                    variance: norm.variance.clone(),
+                    epsilon,
+                    relu: true,
+                    output: None,
+                };
+                prep.finish((state, weight), output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
         };
         (
             output,
@@ -213,6 +278,7 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
             variance,
             epsilon,
             relu,
+            output: None,
         })
     }
 

@@ -23,10 +23,16 @@ pub struct NormState<B: Backend> {
     pub epsilon: f64,
     /// ReLU behind it.
     pub relu: bool,
+    /// What came out, where the kernels keep it ([`Kernels::KEEPS_OUTPUT`]).
+    pub output: Option<FloatTensor<B>>,
 }
 
 /// Forward and backward of the layers on plain tensors; by default composed of burn's operations.
 pub trait Kernels: Backend {
+    /// Whether [`norm_grads`](Self::norm_grads) wants the output back, rather than computing again
+    /// where the ReLU was at work.
+    const KEEPS_OUTPUT: bool = false;
+
     /// Convolution of kernel 1 or 3, stride 1, same padding.
     fn conv(
         input: FloatTensor<Self>,

@@ -4,10 +4,20 @@
 //! what a device supplies: forward and backward on plain tensors, by default composed of burn's
 //! own operations.
 
+#![cfg_attr(
+    feature = "libtorch",
+    allow(
+        deprecated,
+        reason = "burn 0.22 is the last with libtorch, and says so at every mention of it"
+    )
+)]
+
 mod autodiff;
 mod composed;
 mod flex;
 mod kernels;
+#[cfg(feature = "libtorch")]
+mod libtorch;
 mod plain;
 
 use burn::backend::tensor::FloatTensor;
@@ -51,6 +61,17 @@ pub trait LayerOps: Backend {
         beta: FloatTensor<Self>,
         epsilon: f64,
         relu: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// [`norm_by_batch`](Self::norm_by_batch) with ReLU, then [`same_conv2d`](Self::same_conv2d).
+    /// What lies between the two is made again in the backward pass instead of kept: a quarter of
+    /// the memory of a block for one more pass over it.
+    fn norm_relu_conv2d(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// Batch normalisation by given statistics (mean and biased variance), then ReLU where
@@ -105,6 +126,27 @@ pub(super) fn norm_by_batch(
         beta.into_dispatch(),
         epsilon,
         relu,
+    );
+    (
+        Tensor::from_dispatch(output),
+        Tensor::from_dispatch(mean),
+        Tensor::from_dispatch(variance),
+    )
+}
+
+/// [`LayerOps::norm_relu_conv2d`] on tensors: output, mean, biased variance.
+pub(super) fn norm_relu_conv2d(
+    input: Tensor<4>,
+    [gamma, beta]: [Tensor<1>; 2],
+    weight: Tensor<4>,
+    epsilon: f64,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (output, mean, variance) = Dispatch::norm_relu_conv2d(
+        input.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        weight.into_dispatch(),
+        epsilon,
     );
     (
         Tensor::from_dispatch(output),

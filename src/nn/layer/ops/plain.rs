@@ -42,6 +42,18 @@ macro_rules! plain {
                 (norm.output, norm.mean, norm.variance)
             }
 
+            fn norm_relu_conv2d(
+                input: FloatTensor<Self>,
+                gamma: FloatTensor<Self>,
+                beta: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                epsilon: f64,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let norm = Self::norm(input, gamma, beta, epsilon, true);
+                let output = Self::conv(norm.output, weight, None);
+                (output, norm.mean, norm.variance)
+            }
+
             fn norm_by_statistics(
                 input: FloatTensor<Self>,
                 gamma: FloatTensor<Self>,
@@ -59,6 +71,7 @@ macro_rules! plain {
                     variance,
                     epsilon,
                     relu,
+                    output: None,
                 })
             }
 
@@ -76,7 +89,5 @@ impl Kernels for burn::backend::Cube {}
 #[cfg(feature = "cuda")]
 plain!(burn::backend::Cube);
 
-#[cfg(feature = "libtorch")]
-impl Kernels for burn::backend::LibTorch {}
 #[cfg(feature = "libtorch")]
 plain!(burn::backend::LibTorch);

@@ -1,11 +1,11 @@
-//! The one place where a device is chosen.
+//! A device as a user names it, and what the build and the machine say to it.
 
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::found::{cuda_devices, libtorch_cuda_devices};
 use crate::plan::DeviceClass;
 
 /// A device as a user asks for it: `auto`, `cpu`, `libtorch`, `libtorch:N`, `cuda:N`.
@@ -210,75 +210,9 @@ fn visible(count: usize, named: Option<&str>) -> Vec<String> {
     }
 }
 
-/// Opens a device, without autodiff.
-///
-/// # Errors
-/// A device that the build lacks or the machine does not have.
-pub fn open(choice: DeviceChoice) -> Result<Device, DeviceError> {
-    choice.check()?;
-    match choice.resolve() {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Device::flex()),
-        accelerated => open_accelerated(accelerated),
-    }
-}
-
-/// libtorch's constructors are deprecated in burn 0.22 and gone after it; this function is the only
-/// one that calls them.
-#[allow(deprecated)]
-fn open_accelerated(choice: DeviceChoice) -> Result<Device, DeviceError> {
-    match choice {
-        #[cfg(feature = "libtorch")]
-        DeviceChoice::Libtorch => Ok(Device::libtorch()),
-        #[cfg(feature = "libtorch")]
-        DeviceChoice::LibtorchCuda(index) => Ok(Device::libtorch_cuda(index)),
-        #[cfg(feature = "cuda")]
-        DeviceChoice::Cuda(index) => Ok(Device::cuda(index)),
-        other => Err(DeviceError::NotBuilt {
-            device: other.to_string(),
-            feature: if matches!(other, DeviceChoice::Cuda(_)) {
-                "cuda"
-            } else {
-                "libtorch"
-            },
-        }),
-    }
-}
-
-/// CUDA devices that libtorch sees; `None` where the build has no libtorch.
-fn libtorch_cuda_devices() -> Option<usize> {
-    #[cfg(feature = "libtorch")]
-    {
-        // burn lists only CUDA devices for libtorch, never its CPU.
-        Some(
-            Device::enumerate(burn::tensor::DeviceType::LibTorch)
-                .into_iter()
-                .count(),
-        )
-    }
-    #[cfg(not(feature = "libtorch"))]
-    {
-        None
-    }
-}
-
-/// CUDA devices that burn's own backend sees; `None` where the build has no CUDA.
-fn cuda_devices() -> Option<usize> {
-    #[cfg(feature = "cuda")]
-    {
-        Some(
-            Device::enumerate(burn::tensor::DeviceType::Cuda)
-                .into_iter()
-                .count(),
-        )
-    }
-    #[cfg(not(feature = "cuda"))]
-    {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::open;
     use super::*;
 
     #[test]

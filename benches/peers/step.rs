@@ -1,0 +1,193 @@
+//! Our side of `training.py`: one kind of step, on a device, timed. Prints one line of JSON.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use amlp_run::data::images::{Images, InMemory};
+use amlp_run::nn::backbone::UNet;
+use amlp_run::nn::device::{DeviceChoice, open};
+use amlp_run::nn::init::Initialiser;
+use amlp_run::options::{
+    AmlpOptions, BackboneOptions, CclMode, FinetuneOptions, PretrainOptions, RrlMode,
+};
+use amlp_run::pretext::amlp::Amlp;
+use amlp_run::random::{Purpose, Stream};
+use amlp_run::train::{FinetuneJob, PretrainJob, Progress, finetune, pretrain};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+/// What is timed.
+struct Case {
+    task: String,
+    device: String,
+    width: usize,
+    batch: usize,
+    size: usize,
+    channels: usize,
+    /// Steps per measurement.
+    steps: usize,
+    /// Measurements, one more than are reported.
+    rounds: usize,
+}
+
+fn arguments() -> Case {
+    let all: Vec<String> = std::env::args().collect();
+    let text = |name: &str, default: &str| {
+        let at = all.iter().position(|a| *a == format!("--{name}"));
+        at.and_then(|i| all.get(i + 1))
+            .map_or_else(|| default.to_owned(), Clone::clone)
+    };
+    let number =
+        |name: &str, default: usize| text(name, &default.to_string()).parse().expect("a number");
+    Case {
+        task: text("task", "finetune"),
+        device: text("device", "cpu"),
+        width: number("width", 16),
+        batch: number("batch", 8),
+        size: number("size", 160),
+        channels: number("channels", 1),
+        steps: number("steps", 3),
+        rounds: number("rounds", 4),
+    }
+}
+
+/// As many random images as one round of steps sees.
+fn images(case: &Case) -> InMemory {
+    let count = case.batch * case.steps;
+    let area = case.size * case.size;
+    let mut stream = Stream::new(Purpose::Phantom, &[1]);
+    let mut block = |n: usize, binary: bool| -> Vec<Vec<f32>> {
+        (0..count)
+            .map(|_| {
+                (0..n * area)
+                    .map(|_| stream.normal() as f32)
+                    .map(|v| if binary { f32::from(v > 1.0) } else { v })
+                    .collect()
+            })
+            .collect()
+    };
+    InMemory {
+        shape: [case.channels, case.size, case.size],
+        regions: 3,
+        images: block(case.channels, false),
+        masks: block(3, true),
+        ids: (0..count as u64).collect(),
+    }
+}
+
+/// Bytes of memory that the process holds now, or held at most.
+fn memory(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with(field));
+    line.and_then(|l| l.split_whitespace().nth(1))
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
+}
+
+/// Seconds per step of each round, from the moments when rounds ended.
+fn per_step(ends: &[Instant], steps: usize) -> Vec<f64> {
+    ends.windows(2)
+        .map(|w| (w[1] - w[0]).as_secs_f64() / steps as f64)
+        .collect()
+}
+
+fn train(case: &Case, images: &InMemory, backbone: &BackboneOptions, device: &Device) -> Vec<f64> {
+    let mut ends = Vec::new();
+    let mut observer = |p: Progress| {
+        // The last news of an epoch waits for the device.
+        if p.step == p.steps {
+            ends.push(Instant::now());
+        }
+        ControlFlow::Continue(())
+    };
+    if case.task == "finetune" {
+        let options = FinetuneOptions {
+            epochs: case.rounds,
+            batch: case.batch,
+            ..FinetuneOptions::default()
+        };
+        let job = FinetuneJob {
+            images,
+            validation: None,
+            encoder: None,
+            backbone,
+            options: &options,
+            pass: case.batch,
+            seed: 1,
+            device,
+            checkpoints: None,
+        };
+        finetune(&job, &mut observer).expect("training");
+    } else {
+        // The masked reconstruction that all masked methods share.
+        let mut amlp = AmlpOptions::default();
+        amlp.mps.enabled = false;
+        amlp.amr.enabled = false;
+        amlp.rrl.mode = RrlMode::Off;
+        amlp.ccl.mode = CclMode::Off;
+        let options = PretrainOptions {
+            epochs: case.rounds,
+            batch: case.batch,
+            ..PretrainOptions::default()
+        };
+        let job = PretrainJob {
+            images,
+            labels: None,
+            backbone,
+            options: &options,
+            pass: case.batch,
+            seed: 1,
+            device,
+            checkpoints: None,
+        };
+        pretrain::<Amlp>(&job, &amlp, &mut observer).expect("training");
+    }
+    per_step(&ends, case.steps)
+}
+
+fn predict(
+    case: &Case,
+    images: &InMemory,
+    backbone: &BackboneOptions,
+    device: &Device,
+) -> Vec<f64> {
+    let mut init = Initialiser::new(1, device);
+    let model = UNet::init(backbone, case.channels, 3, &mut init).expect("network");
+    let model = model.valid();
+    let mut ends = vec![Instant::now()];
+    for _ in 0..case.rounds {
+        for step in 0..case.steps {
+            let pixels = images.images[step * case.batch..(step + 1) * case.batch].concat();
+            let shape = [case.batch, case.channels, case.size, case.size];
+            let input = Tensor::<4>::from_data(TensorData::new(pixels, shape), device);
+            let output = model.forward(input).into_data();
+            assert!(output.num_elements() > 0);
+        }
+        ends.push(Instant::now());
+    }
+    per_step(&ends, case.steps).split_off(1)
+}
+
+fn main() {
+    let case = arguments();
+    let choice: DeviceChoice = case.device.parse().expect("a device");
+    let device = open(choice).expect("the device");
+    let images = images(&case);
+    assert_eq!(images.len(), case.batch * case.steps);
+    let backbone = BackboneOptions {
+        width: case.width,
+        ..BackboneOptions::default()
+    };
+    let before = memory("VmRSS");
+    let seconds = if case.task == "predict" {
+        predict(&case, &images, &backbone, &device)
+    } else {
+        train(&case, &images, &backbone, &device)
+    };
+    let bytes = memory("VmHWM").saturating_sub(before);
+    println!(
+        "{}",
+        serde_json::json!({ "seconds": seconds, "bytes": bytes })
+    );
+}

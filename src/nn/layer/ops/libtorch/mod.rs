@@ -1,0 +1,163 @@
+//! libtorch: its own forward and backward kernels, on the CPU and on GPUs.
+//!
+//! burn composes the backward passes of convolution and batch normalisation of other operations;
+//! libtorch has them whole. The Rust binding passes the forward kernels on, `shim.cpp` the others.
+
+mod shim;
+
+use burn::backend::LibTorch;
+use burn::backend::libtorch::TchTensor;
+use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
+use tch::Tensor;
+
+use super::Kernels;
+use super::kernels::NormState;
+use shim::Convolution;
+
+/// The value of an operation that cannot fail for tensors that fit; as with burn's operations,
+/// tensors that do not are a fault of the program.
+fn sound<T>(result: Result<T, shim::TorchError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn own(tensor: Tensor) -> TchTensor {
+    TchTensor::new(tensor)
+}
+
+/// The convolution that a weight `[out, in, k, k]` makes: stride 1, padding that keeps the size.
+fn same(weight: &TchTensor) -> Convolution {
+    Convolution {
+        stride: 1,
+        padding: weight.tensor.size().last().map_or(0, |k| k / 2),
+        transposed: false,
+    }
+}
+
+const UP: Convolution = Convolution {
+    stride: 2,
+    padding: 0,
+    transposed: true,
+};
+
+/// Output of a batch normalisation, with ReLU in place where asked for.
+fn activated(mut output: Tensor, relu: bool) -> TchTensor {
+    if relu {
+        let _ = output.relu_();
+    }
+    own(output)
+}
+
+fn inverse_deviation(variance: &Tensor, epsilon: f64) -> Tensor {
+    (variance + epsilon).rsqrt()
+}
+
+impl Kernels for LibTorch {
+    // The next layer keeps it anyway.
+    const KEEPS_OUTPUT: bool = true;
+
+    fn conv(input: TchTensor, weight: TchTensor, bias: Option<TchTensor>) -> TchTensor {
+        let padding = same(&weight).padding;
+        let bias = bias.as_ref().map(|bias| &bias.tensor);
+        own(input
+            .tensor
+            .conv2d(&weight.tensor, bias, [1, 1], [padding, padding], [1, 1], 1))
+    }
+
+    fn conv_input_grad(input: TchTensor, weight: TchTensor, grad: TchTensor) -> TchTensor {
+        let tensors = [&grad.tensor, &input.tensor, &weight.tensor];
+        let [x, _, _] = sound(same(&weight).backward(tensors, [true, false, false]));
+        own(sound(x.ok_or(shim::TorchError::Nothing)))
+    }
+
+    fn conv_weight_grad(input: TchTensor, weight: TchTensor, grad: TchTensor) -> TchTensor {
+        let tensors = [&grad.tensor, &input.tensor, &weight.tensor];
+        let [_, w, _] = sound(same(&weight).backward(tensors, [false, true, false]));
+        own(sound(w.ok_or(shim::TorchError::Nothing)))
+    }
+
+    fn up(input: TchTensor, weight: TchTensor, bias: TchTensor) -> TchTensor {
+        own(input.tensor.conv_transpose2d(
+            &weight.tensor,
+            Some(&bias.tensor),
+            [2, 2],
+            [0, 0],
+            [0, 0],
+            1,
+            [1, 1],
+        ))
+    }
+
+    fn up_grads(
+        input: TchTensor,
+        weight: TchTensor,
+        grad: TchTensor,
+        [input_needed, weight_needed]: [bool; 2],
+    ) -> [Option<TchTensor>; 2] {
+        let tensors = [&grad.tensor, &input.tensor, &weight.tensor];
+        let [x, w, _] = sound(UP.backward(tensors, [input_needed, weight_needed, false]));
+        [x.map(own), w.map(own)]
+    }
+
+    fn norm(
+        input: TchTensor,
+        gamma: TchTensor,
+        beta: TchTensor,
+        epsilon: f64,
+        relu: bool,
+    ) -> BatchNormTrain<Self> {
+        let (output, mean, inverse) = input.tensor.internal_native_batch_norm_legit_no_stats(
+            Some(&gamma.tensor),
+            Some(&beta.tensor),
+            true,
+            0.0,
+            epsilon,
+        );
+        // What comes back is 1 / sqrt(variance + epsilon).
+        let variance = (inverse.pow_tensor_scalar(-2.0) - epsilon).clamp_min(0.0);
+        BatchNormTrain::new(activated(output, relu), own(mean), own(variance))
+    }
+
+    fn norm_by(state: NormState<Self>) -> TchTensor {
+        let (output, _, _) = state
+            .input
+            .tensor
+            .internal_native_batch_norm_legit_no_training(
+                Some(&state.gamma.tensor),
+                Some(&state.beta.tensor),
+                &state.mean.tensor,
+                &state.variance.tensor,
+                0.0,
+                state.epsilon,
+            );
+        activated(output, state.relu)
+    }
+
+    fn norm_grads(state: NormState<Self>, grad: TchTensor) -> BatchNormTrainBackward<Self> {
+        let grad = match &state.output {
+            Some(output) if state.relu => output.tensor.threshold_backward(&grad.tensor, 0.0),
+            _ => grad.tensor,
+        };
+        let inverse = inverse_deviation(&state.variance.tensor, state.epsilon);
+        let [x, gamma, beta] = sound(shim::batch_norm_backward(
+            &grad,
+            &state.input.tensor,
+            &state.gamma.tensor,
+            [&state.mean.tensor, &inverse],
+            state.epsilon,
+        ));
+        BatchNormTrainBackward {
+            x_grad: own(x),
+            gamma_grad: own(gamma),
+            beta_grad: own(beta),
+        }
+    }
+
+    fn pool(input: TchTensor) -> TchTensor {
+        own(input
+            .tensor
+            .max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false))
+    }
+}

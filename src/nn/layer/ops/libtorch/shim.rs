@@ -1,0 +1,133 @@
+//! The safe side of `shim.cpp`.
+
+use std::ffi::{CStr, c_char};
+use std::ptr;
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn amlp_convolution_backward(
+        gradients: *mut *mut C_tensor,
+        grad: *const C_tensor,
+        input: *const C_tensor,
+        weight: *const C_tensor,
+        rank: i64,
+        stride: i64,
+        padding: i64,
+        transposed: bool,
+        needed: *const bool,
+    ) -> *mut c_char;
+
+    fn amlp_batch_norm_backward(
+        gradients: *mut *mut C_tensor,
+        grad: *const C_tensor,
+        input: *const C_tensor,
+        scale: *const C_tensor,
+        mean: *const C_tensor,
+        inverse_deviation: *const C_tensor,
+        epsilon: f64,
+    ) -> *mut c_char;
+}
+
+/// What libtorch says instead of a result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TorchError {
+    /// Its own words.
+    #[error("libtorch: {0}")]
+    Said(String),
+    /// A tensor that was asked for is not there.
+    #[error("libtorch returned no tensor")]
+    Nothing,
+}
+
+/// Calls a function that writes three tensors and may return a message.
+fn three(
+    call: impl FnOnce(*mut *mut C_tensor) -> *mut c_char,
+) -> Result<[Option<Tensor>; 3], TorchError> {
+    let mut pointers = [ptr::null_mut(); 3];
+    let message = call(pointers.as_mut_ptr());
+    if !message.is_null() {
+        // SAFETY: a message is a string that ends with a zero, made by strdup for us to free.
+        let said = unsafe {
+            let said = CStr::from_ptr(message).to_string_lossy().into_owned();
+            libc::free(message.cast());
+            said
+        };
+        return Err(TorchError::Said(said));
+    }
+    // SAFETY: without a message each pointer is null or a tensor of its own, made with `new`.
+    Ok(pointers.map(|p| (!p.is_null()).then(|| unsafe { Tensor::from_ptr(p) })))
+}
+
+/// A convolution as libtorch's functions take it; the same number along all axes.
+pub(super) struct Convolution {
+    pub stride: i64,
+    pub padding: i64,
+    pub transposed: bool,
+}
+
+impl Convolution {
+    /// Gradients of input, weight and bias, each where `needed`, from the gradient of the output,
+    /// the input, and the weight.
+    ///
+    /// # Errors
+    /// Tensors that do not fit, memory that is not there.
+    pub fn backward(
+        &self,
+        [grad, input, weight]: [&Tensor; 3],
+        needed: [bool; 3],
+    ) -> Result<[Option<Tensor>; 3], TorchError> {
+        let rank = input.dim() as i64 - 2;
+        three(|gradients| {
+            // SAFETY: the tensors are alive during the call, `gradients` has room for three
+            // pointers, and `needed` is three bools.
+            unsafe {
+                amlp_convolution_backward(
+                    gradients,
+                    grad.as_ptr(),
+                    input.as_ptr(),
+                    weight.as_ptr(),
+                    rank,
+                    self.stride,
+                    self.padding,
+                    self.transposed,
+                    needed.as_ptr(),
+                )
+            }
+        })
+    }
+}
+
+/// Gradients of input, scale and shift of a batch normalisation by the statistics of the batch:
+/// mean and `1 / sqrt(variance + epsilon)`.
+///
+/// # Errors
+/// Tensors that do not fit, memory that is not there.
+pub(super) fn batch_norm_backward(
+    grad: &Tensor,
+    input: &Tensor,
+    scale: &Tensor,
+    [mean, inverse_deviation]: [&Tensor; 2],
+    epsilon: f64,
+) -> Result<[Tensor; 3], TorchError> {
+    let [x, w, b] = three(|gradients| {
+        // SAFETY: the tensors are alive during the call, and `gradients` has room for three
+        // pointers.
+        unsafe {
+            amlp_batch_norm_backward(
+                gradients,
+                grad.as_ptr(),
+                input.as_ptr(),
+                scale.as_ptr(),
+                mean.as_ptr(),
+                inverse_deviation.as_ptr(),
+                epsilon,
+            )
+        }
+    })?;
+    match (x, w, b) {
+        (Some(x), Some(w), Some(b)) => Ok([x, w, b]),
+        _ => Err(TorchError::Nothing),
+    }
+}
