@@ -9,7 +9,7 @@ fn main() {
 
 #[cfg(feature = "libtorch")]
 fn libtorch() {
-    const SHIM: &str = "src/nn/layer/ops/libtorch/shim.cpp";
+    const SHIM: &str = "src/nn/libtorch/shim.cpp";
     println!("cargo:rerun-if-changed={SHIM}");
     // torch-sys says where it found the libraries; the headers lie beside them.
     let libraries = match std::env::var("DEP_TCH_LIBTORCH_LIB") {

@@ -123,10 +123,10 @@ def main():
             losses.append(step(images[part], masks[part]))
         if a.task != "predict":
             torch.stack(losses).cpu()
-        ends.append(time.perf_counter())
-    seconds = [(q - p) / a.steps for p, q in zip(ends, ends[1:])]
+        ends.append((time.perf_counter(), time.process_time()))
+    seconds, cpu = ([(q[k] - p[k]) / a.steps for p, q in zip(ends, ends[1:])] for k in (0, 1))
     used = torch.cuda.max_memory_allocated() if gpu else memory("VmHWM") - before
-    print(json.dumps({"seconds": seconds, "bytes": used}))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "bytes": used}))
 
 
 if __name__ == "__main__":

@@ -85,19 +85,43 @@ fn memory(field: &str) -> u64 {
         * 1024
 }
 
-/// Seconds per step of each round, from the moments when rounds ended.
-fn per_step(ends: &[Instant], steps: usize) -> Vec<f64> {
+/// A moment on the wall and in the life of the process, in seconds.
+type Moment = [f64; 2];
+
+fn now(start: Instant) -> Moment {
+    let tick = |field: usize| {
+        // utime and stime of /proc/self/stat, in hundredths of a second.
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        after
+            .split_whitespace()
+            .nth(field)
+            .and_then(|t| t.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    [start.elapsed().as_secs_f64(), (tick(11) + tick(12)) / 100.0]
+}
+
+/// Seconds per step of each round on the wall and of processor time, from the moments when rounds
+/// ended.
+fn per_step(ends: &[Moment], steps: usize) -> Vec<[f64; 2]> {
     ends.windows(2)
-        .map(|w| (w[1] - w[0]).as_secs_f64() / steps as f64)
+        .map(|w| [0, 1].map(|k| (w[1][k] - w[0][k]) / steps as f64))
         .collect()
 }
 
-fn train(case: &Case, images: &InMemory, backbone: &BackboneOptions, device: &Device) -> Vec<f64> {
+fn train(
+    case: &Case,
+    images: &InMemory,
+    backbone: &BackboneOptions,
+    device: &Device,
+) -> Vec<[f64; 2]> {
+    let start = Instant::now();
     let mut ends = Vec::new();
     let mut observer = |p: Progress| {
         // The last news of an epoch waits for the device.
         if p.step == p.steps {
-            ends.push(Instant::now());
+            ends.push(now(start));
         }
         ControlFlow::Continue(())
     };
@@ -151,11 +175,12 @@ fn predict(
     images: &InMemory,
     backbone: &BackboneOptions,
     device: &Device,
-) -> Vec<f64> {
+) -> Vec<[f64; 2]> {
     let mut init = Initialiser::new(1, device);
     let model = UNet::init(backbone, case.channels, 3, &mut init).expect("network");
     let model = model.valid();
-    let mut ends = vec![Instant::now()];
+    let start = Instant::now();
+    let mut ends = vec![now(start)];
     for _ in 0..case.rounds {
         for step in 0..case.steps {
             let pixels = images.images[step * case.batch..(step + 1) * case.batch].concat();
@@ -164,12 +189,13 @@ fn predict(
             let output = model.forward(input).into_data();
             assert!(output.num_elements() > 0);
         }
-        ends.push(Instant::now());
+        ends.push(now(start));
     }
     per_step(&ends, case.steps).split_off(1)
 }
 
 fn main() {
+    amlp_run::nn::memory::keep_freed();
     let case = arguments();
     let choice: DeviceChoice = case.device.parse().expect("a device");
     let device = open(choice).expect("the device");
@@ -186,8 +212,9 @@ fn main() {
         train(&case, &images, &backbone, &device)
     };
     let bytes = memory("VmHWM").saturating_sub(before);
+    let [wall, cpu] = [0, 1].map(|k| seconds.iter().map(|s| s[k]).collect::<Vec<f64>>());
     println!(
         "{}",
-        serde_json::json!({ "seconds": seconds, "bytes": bytes })
+        serde_json::json!({ "seconds": wall, "cpu": cpu, "bytes": bytes })
     );
 }

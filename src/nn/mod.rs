@@ -1,9 +1,12 @@
-//! Networks: devices, initial weights, layers, backbones, heads, weights on disk.
+//! Networks: devices, initial weights, layers, backbones, heads, updates, weights on disk.
 
 pub mod backbone;
 pub mod device;
 pub mod head;
 pub mod init;
 pub mod layer;
+#[cfg(feature = "libtorch")]
+mod libtorch;
 pub mod memory;
+pub mod update;
 pub mod weights;

@@ -7,21 +7,17 @@
 use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::{
-    AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, GradientsParams,
-    Optimizer as ParameterRule,
-};
+use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
+use crate::nn::update::{Adamw, adamw};
 use crate::nn::weights::{Array, ModulePath, Weights, host_values};
 use crate::options::OptimiserOptions;
 
 /// AdamW over all parameters of a module; parameters of one dimension (biases, normalisation) are
 /// not decayed.
 pub struct Optimiser {
-    decayed: AdamW,
-    plain: AdamW,
-    clip_norm: f64,
+    options: OptimiserOptions,
     first: GradientsParams,
     second: GradientsParams,
     steps: HashMap<ParamId, usize>,
@@ -42,15 +38,8 @@ impl Optimiser {
     /// An optimiser without state.
     #[must_use]
     pub fn new(options: &OptimiserOptions) -> Self {
-        let config = AdamWConfig::new()
-            .with_beta_1(options.betas[0] as f32)
-            .with_beta_2(options.betas[1] as f32)
-            .with_epsilon(options.eps as f32)
-            .with_weight_decay(options.weight_decay as f32);
         Self {
-            decayed: config.build(),
-            plain: config.with_weight_decay(0.0).build(),
-            clip_norm: options.clip_norm,
+            options: options.clone(),
             first: GradientsParams::new(),
             second: GradientsParams::new(),
             steps: HashMap::new(),
@@ -60,8 +49,9 @@ impl Optimiser {
     /// One update of `module` at learning rate `lr`.
     #[must_use]
     pub fn step<M: Module>(&mut self, lr: f64, module: M, mut gradients: GradientsParams) -> M {
-        let scale = if self.clip_norm > 0.0 {
-            global_scale(&module, &gradients, self.clip_norm)
+        let clip_norm = self.options.clip_norm;
+        let scale = if clip_norm > 0.0 {
+            global_scale(&module, &gradients, clip_norm)
         } else {
             None
         };
@@ -155,28 +145,25 @@ impl ModuleMapper for Step<'_> {
             gradient = gradient * scale.clone().reshape([1; D]);
         }
         let optimiser = &mut *self.optimiser;
-        let rule = if D == 1 {
-            &optimiser.plain
-        } else {
-            &optimiser.decayed
-        };
         let moments = optimiser
             .first
             .remove::<D>(id)
-            .zip(optimiser.second.remove::<D>(id));
-        let time = optimiser.steps.get(&id).copied().unwrap_or(0);
-        let state = moments.map(|(first, second)| {
-            AdamWState::new(AdaptiveMomentumState::new(time, first, second))
-        });
-        let lr = self.lr;
+            .zip(optimiser.second.remove::<D>(id))
+            .map(|(first, second)| [first, second]);
+        let options = &optimiser.options;
+        let rule = Adamw {
+            lr: self.lr,
+            betas: options.betas,
+            epsilon: options.eps,
+            weight_decay: if D == 1 { 0.0 } else { options.weight_decay },
+            step: optimiser.steps.get(&id).copied().unwrap_or(0) + 1,
+        };
         param.map(|tensor| {
             let trains = tensor.is_require_grad();
-            let (updated, state) = rule.step(lr, tensor.inner(), gradient, state);
-            if let Some(state) = state {
-                optimiser.steps.insert(id, state.momentum.time);
-                optimiser.first.register(id, state.momentum.moment_1);
-                optimiser.second.register(id, state.momentum.moment_2);
-            }
+            let (updated, [first, second]) = adamw(tensor.inner(), gradient, moments, rule);
+            optimiser.steps.insert(id, rule.step);
+            optimiser.first.register(id, first);
+            optimiser.second.register(id, second);
             updated.autodiff().set_require_grad(trains)
         })
     }

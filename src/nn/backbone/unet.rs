@@ -121,7 +121,7 @@ impl UNet {
     /// Features of every level, finest first: `[n, width * 2^i, h / 2^i, w / 2^i]`.
     #[must_use]
     pub fn encode(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
-        self.encode_observed(images, &mut |_, _| ())
+        self.encode_by(images, |block, x| block.forward(x))
     }
 
     /// [`UNet::encode`]; `observe` sees each normalisation with its input before it runs, in order.
@@ -130,13 +130,21 @@ impl UNet {
         images: Tensor<4>,
         observe: &mut dyn FnMut(&NormLayer, &Tensor<4>),
     ) -> Vec<Tensor<4>> {
+        self.encode_by(images, |block, x| block.forward_observed(x, observe))
+    }
+
+    fn encode_by(
+        &self,
+        images: Tensor<4>,
+        mut forward: impl FnMut(&DoubleConv, Tensor<4>) -> Tensor<4>,
+    ) -> Vec<Tensor<4>> {
         let mut features = Vec::with_capacity(self.enc.len());
         let mut x = images;
         for (level, block) in self.enc.iter().enumerate() {
             if level > 0 {
                 x = MaxPool2x2.forward(x);
             }
-            x = block.forward_observed(x, observe);
+            x = forward(block, x);
             features.push(x.clone());
         }
         features

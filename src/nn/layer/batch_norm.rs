@@ -1,9 +1,9 @@
 //! Batch normalisation of images, statistics as PyTorch keeps them.
 
 use burn::module::{Flag, Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
-use super::ops::{norm_by_batch, norm_by_statistics, norm_relu_conv2d};
+use super::ops::{conv2d_norm_relu, norm_by_batch, norm_by_statistics, norm_relu_conv2d};
 use super::{Conv2d, Running};
 use crate::nn::init::Initialiser;
 
@@ -70,6 +70,30 @@ impl BatchNorm2d {
         output
     }
 
+    /// `conv`, then [`forward_relu`](Self::forward_relu); by running statistics in one operation
+    /// where the device has it.
+    #[must_use]
+    pub fn conv_forward_relu(&self, conv: &Conv2d, input: Tensor<4>) -> Tensor<4> {
+        if input.device().is_autodiff() || conv.bias.is_some() {
+            return self.forward_relu(conv.forward(input));
+        }
+        let parameters = [self.gamma.val(), self.beta.val()];
+        let statistics = self.running(&input.device());
+        conv2d_norm_relu(input, conv.weight.val(), parameters, statistics, EPSILON)
+    }
+
+    /// Running mean and variance on a device.
+    fn running(&self, device: &Device) -> [Tensor<1>; 2] {
+        [&self.running_mean, &self.running_var].map(|running| {
+            let value = running.value().to_device(device);
+            if device.is_autodiff() {
+                value.autodiff()
+            } else {
+                value
+            }
+        })
+    }
+
     /// Whether the statistics of the batch normalise.
     fn uses_batch(&self, input: &Tensor<4>) -> bool {
         input.device().is_autodiff() && self.training.is_enabled()
@@ -84,12 +108,8 @@ impl BatchNorm2d {
             self.update(mean.inner(), variance.inner(), n * h * w);
             return output;
         }
-        let mut mean = self.running_mean.value().to_device(&device);
-        let mut variance = self.running_var.value().to_device(&device);
-        if device.is_autodiff() {
-            (mean, variance) = (mean.autodiff(), variance.autodiff());
-        }
-        norm_by_statistics(input, [gamma, beta], [mean, variance], EPSILON, activate)
+        let statistics = self.running(&device);
+        norm_by_statistics(input, [gamma, beta], statistics, EPSILON, activate)
     }
 
     /// Moves the running statistics towards those of a batch of `count` values per channel;
@@ -106,9 +126,9 @@ impl BatchNorm2d {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::TensorData;
     use burn::tensor::activation::relu;
     use burn::tensor::module::batch_norm_train;
-    use burn::tensor::{Device, TensorData};
 
     use super::*;
     use crate::nn::layer::testing::*;
@@ -193,6 +213,25 @@ mod tests {
                 for (i, (one, two)) in run(true).iter().zip(&run(false)).enumerate() {
                     assert_close(one, two, tolerance, &format!("{device:?} {dims:?} {i}"));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_convolution_before_it_changes_nothing_in_evaluation() {
+        for device in devices() {
+            for (dims, _) in CASES {
+                let training = device.clone().autodiff();
+                let mut init = Initialiser::new(5, &training);
+                let conv = Conv2d::init(&mut init, dims[1], 4, 3, false);
+                let norm = BatchNorm2d::init(&mut init, 4);
+                let x = constant_on(&device, 1, dims) * 2.0 + 1.0;
+                let _ = norm.forward(conv.forward(x.clone()));
+                let (conv, norm, x) = (conv.valid(), norm.valid(), x.inner());
+                let one = numbers(norm.conv_forward_relu(&conv, x.clone()));
+                let two = numbers(norm.forward_relu(conv.forward(x)));
+                let tolerance = if device == Device::flex() { 0.0 } else { 1e-5 };
+                assert_close(&one, &two, tolerance, &format!("{device:?} {dims:?}"));
             }
         }
     }

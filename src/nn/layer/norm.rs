@@ -61,4 +61,13 @@ impl NormLayer {
             Self::Group(_) => conv.forward(self.forward_relu(input)),
         }
     }
+
+    /// `conv`, then [`forward_relu`](Self::forward_relu), in one operation where that can be had.
+    #[must_use]
+    pub fn conv_forward_relu(&self, conv: &Conv2d, input: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Batch(layer) => layer.conv_forward_relu(conv, input),
+            Self::Group(_) => self.forward_relu(conv.forward(input)),
+        }
+    }
 }

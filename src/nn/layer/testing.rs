@@ -61,12 +61,16 @@ pub(super) fn cpu_seconds(f: impl Fn()) -> f64 {
     least
 }
 
-/// The CPU devices of this build, each with kernels of its own.
+/// The CPU devices of this build, each with kernels of its own, and the one that `AMLP_TEST_DEVICE`
+/// names.
 pub(super) fn devices() -> Vec<Device> {
     use crate::nn::device::{DeviceChoice, open};
+    let named = std::env::var("AMLP_TEST_DEVICE").ok();
+    let named = named.map(|name| open(name.parse().unwrap()).unwrap());
     [DeviceChoice::Cpu, DeviceChoice::Libtorch]
         .into_iter()
         .filter_map(|choice| open(choice).ok())
+        .chain(named)
         .collect()
 }
 

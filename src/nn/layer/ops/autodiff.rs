@@ -282,6 +282,19 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         })
     }
 
+    fn conv2d_norm_relu(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let input = Self::same_conv2d(input, weight);
+        Self::norm_by_statistics(input, gamma, beta, mean, variance, epsilon, true)
+    }
+
     fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self> {
         let (input, node) = input.into_parts();
         let output = B::pool(input.clone());

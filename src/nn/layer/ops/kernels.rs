@@ -100,6 +100,13 @@ pub trait Kernels: Backend {
         composed::norm_by::<Self>(state)
     }
 
+    /// [`conv`](Self::conv) of the input that `state` holds, then [`norm_by`](Self::norm_by) the
+    /// rest of `state`.
+    fn conv_norm_by(state: NormState<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let input = Self::conv(state.input, weight, None);
+        Self::norm_by(NormState { input, ..state })
+    }
+
     /// Gradients of [`norm`](Self::norm).
     fn norm_grads(state: NormState<Self>, grad: FloatTensor<Self>) -> BatchNormTrainBackward<Self> {
         composed::norm_grads::<Self>(state, grad)

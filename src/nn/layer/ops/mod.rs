@@ -86,6 +86,18 @@ pub trait LayerOps: Backend {
         relu: bool,
     ) -> FloatTensor<Self>;
 
+    /// [`same_conv2d`](Self::same_conv2d), then [`norm_by_statistics`](Self::norm_by_statistics)
+    /// with ReLU, in one operation where the device has it.
+    fn conv2d_norm_relu(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+
     /// Maximum of each 2x2 tile.
     fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -171,6 +183,25 @@ pub(super) fn norm_by_statistics(
         variance.into_dispatch(),
         epsilon,
         relu,
+    ))
+}
+
+/// [`LayerOps::conv2d_norm_relu`] on tensors.
+pub(super) fn conv2d_norm_relu(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    [gamma, beta]: [Tensor<1>; 2],
+    [mean, variance]: [Tensor<1>; 2],
+    epsilon: f64,
+) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::conv2d_norm_relu(
+        input.into_dispatch(),
+        weight.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        mean.into_dispatch(),
+        variance.into_dispatch(),
+        epsilon,
     ))
 }
 

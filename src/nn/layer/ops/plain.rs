@@ -75,6 +75,28 @@ macro_rules! plain {
                 })
             }
 
+            fn conv2d_norm_relu(
+                input: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                gamma: FloatTensor<Self>,
+                beta: FloatTensor<Self>,
+                mean: FloatTensor<Self>,
+                variance: FloatTensor<Self>,
+                epsilon: f64,
+            ) -> FloatTensor<Self> {
+                let state = NormState {
+                    input,
+                    gamma,
+                    beta,
+                    mean,
+                    variance,
+                    epsilon,
+                    relu: true,
+                    output: None,
+                };
+                Self::conv_norm_by(state, weight)
+            }
+
             fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self> {
                 Self::pool(input)
             }

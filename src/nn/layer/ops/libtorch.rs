@@ -3,8 +3,6 @@
 //! burn composes the backward passes of convolution and batch normalisation of other operations;
 //! libtorch has them whole. The Rust binding passes the forward kernels on, `shim.cpp` the others.
 
-mod shim;
-
 use burn::backend::LibTorch;
 use burn::backend::libtorch::TchTensor;
 use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
@@ -12,16 +10,7 @@ use tch::Tensor;
 
 use super::Kernels;
 use super::kernels::NormState;
-use shim::Convolution;
-
-/// The value of an operation that cannot fail for tensors that fit; as with burn's operations,
-/// tensors that do not are a fault of the program.
-fn sound<T>(result: Result<T, shim::TorchError>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(error) => panic!("{error}"),
-    }
-}
+use crate::nn::libtorch::{Convolution, TorchError, batch_norm_backward, channels_last, sound};
 
 fn own(tensor: Tensor) -> TchTensor {
     TchTensor::new(tensor)
@@ -69,13 +58,13 @@ impl Kernels for LibTorch {
     fn conv_input_grad(input: TchTensor, weight: TchTensor, grad: TchTensor) -> TchTensor {
         let tensors = [&grad.tensor, &input.tensor, &weight.tensor];
         let [x, _, _] = sound(same(&weight).backward(tensors, [true, false, false]));
-        own(sound(x.ok_or(shim::TorchError::Nothing)))
+        own(sound(x.ok_or(TorchError::Nothing)))
     }
 
     fn conv_weight_grad(input: TchTensor, weight: TchTensor, grad: TchTensor) -> TchTensor {
         let tensors = [&grad.tensor, &input.tensor, &weight.tensor];
         let [_, w, _] = sound(same(&weight).backward(tensors, [false, true, false]));
-        own(sound(w.ok_or(shim::TorchError::Nothing)))
+        own(sound(w.ok_or(TorchError::Nothing)))
     }
 
     fn up(input: TchTensor, weight: TchTensor, bias: TchTensor) -> TchTensor {
@@ -135,13 +124,26 @@ impl Kernels for LibTorch {
         activated(output, state.relu)
     }
 
+    fn conv_norm_by(state: NormState<Self>, weight: TchTensor) -> TchTensor {
+        // The normalisation goes into the weight and a bias, and ReLU works in place.
+        let scale = inverse_deviation(&state.variance.tensor, state.epsilon) * &state.gamma.tensor;
+        let bias = &state.beta.tensor - &state.mean.tensor * &scale;
+        let kind = weight.tensor.kind();
+        let padding = same(&weight).padding;
+        let weight = (&weight.tensor * scale.view([-1, 1, 1, 1])).to_kind(kind);
+        let input = sound(channels_last(&state.input.tensor));
+        let bias = Some(bias.to_kind(kind));
+        let output = input.conv2d(&weight, bias, [1, 1], [padding, padding], [1, 1], 1);
+        activated(output, state.relu)
+    }
+
     fn norm_grads(state: NormState<Self>, grad: TchTensor) -> BatchNormTrainBackward<Self> {
         let grad = match &state.output {
             Some(output) if state.relu => output.tensor.threshold_backward(&grad.tensor, 0.0),
             _ => grad.tensor,
         };
         let inverse = inverse_deviation(&state.variance.tensor, state.epsilon);
-        let [x, gamma, beta] = sound(shim::batch_norm_backward(
+        let [x, gamma, beta] = sound(batch_norm_backward(
             &grad,
             &state.input.tensor,
             &state.gamma.tensor,

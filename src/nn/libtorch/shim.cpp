@@ -1,5 +1,5 @@
 // What libtorch has and its Rust binding does not pass on: gradients of convolution and batch
-// normalisation. Each function returns nothing, or a message that the caller frees with free().
+// normalisation, and the fused AdamW. Each function returns nothing, or a message that the caller frees with free().
 
 #include <cstdint>
 #include <cstring>
@@ -10,7 +10,9 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/native_batch_norm_backward.h>
 
 namespace {
@@ -61,6 +63,23 @@ char *amlp_batch_norm_backward(Pointer *gradients, const at::Tensor *grad, const
     gradients[0] = owned(std::move(x));
     gradients[1] = owned(std::move(w));
     gradients[2] = owned(std::move(b));
+  });
+}
+
+// The same numbers with the channels of a pixel side by side; the tensor itself where they are.
+char *amlp_channels_last(Pointer *laid_out, const at::Tensor *tensor) {
+  return guarded([&] { laid_out[0] = owned(tensor->contiguous(at::MemoryFormat::ChannelsLast)); });
+}
+
+// One AdamW update in place, the `steps`-th one.
+char *amlp_adamw(const at::Tensor *parameter, const at::Tensor *gradient, const at::Tensor *first,
+                 const at::Tensor *second, double steps, double lr, double beta_1, double beta_2, double decay,
+                 double epsilon) {
+  return guarded([&] {
+    at::Tensor count = at::full({}, steps, parameter->options().dtype(at::kFloat));
+    // The kernel takes for granted that all lie alike.
+    at::_fused_adamw_({*parameter}, {gradient->contiguous()}, {*first}, {*second}, {}, {count}, lr, beta_1, beta_2, decay, epsilon,
+                      false, false);
   });
 }
 }

@@ -1,4 +1,4 @@
-//! The safe side of `shim.cpp`.
+//! What libtorch has and its Rust binding does not pass on: the safe side of `shim.cpp`.
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -28,11 +28,26 @@ unsafe extern "C" {
         inverse_deviation: *const C_tensor,
         epsilon: f64,
     ) -> *mut c_char;
+
+    fn amlp_channels_last(laid_out: *mut *mut C_tensor, tensor: *const C_tensor) -> *mut c_char;
+
+    fn amlp_adamw(
+        parameter: *const C_tensor,
+        gradient: *const C_tensor,
+        first: *const C_tensor,
+        second: *const C_tensor,
+        steps: f64,
+        lr: f64,
+        beta_1: f64,
+        beta_2: f64,
+        decay: f64,
+        epsilon: f64,
+    ) -> *mut c_char;
 }
 
 /// What libtorch says instead of a result.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TorchError {
+pub(in crate::nn) enum TorchError {
     /// Its own words.
     #[error("libtorch: {0}")]
     Said(String),
@@ -41,27 +56,48 @@ pub(super) enum TorchError {
     Nothing,
 }
 
+/// The message of a function of `shim.cpp`, which is null where all went well.
+fn done(message: *mut c_char) -> Result<(), TorchError> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a message is a string that ends with a zero, made by strdup for us to free.
+    let said = unsafe {
+        let said = CStr::from_ptr(message).to_string_lossy().into_owned();
+        libc::free(message.cast());
+        said
+    };
+    Err(TorchError::Said(said))
+}
+
+/// The value of an operation that cannot fail for tensors that fit; as with burn's operations,
+/// tensors that do not are a fault of the program.
+///
+/// # Panics
+/// With libtorch's message.
+#[expect(
+    clippy::panic,
+    reason = "operations on tensors have no other way to say that they do not fit"
+)]
+pub(in crate::nn) fn sound<T>(result: Result<T, TorchError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// Calls a function that writes three tensors and may return a message.
 fn three(
     call: impl FnOnce(*mut *mut C_tensor) -> *mut c_char,
 ) -> Result<[Option<Tensor>; 3], TorchError> {
     let mut pointers = [ptr::null_mut(); 3];
-    let message = call(pointers.as_mut_ptr());
-    if !message.is_null() {
-        // SAFETY: a message is a string that ends with a zero, made by strdup for us to free.
-        let said = unsafe {
-            let said = CStr::from_ptr(message).to_string_lossy().into_owned();
-            libc::free(message.cast());
-            said
-        };
-        return Err(TorchError::Said(said));
-    }
+    done(call(pointers.as_mut_ptr()))?;
     // SAFETY: without a message each pointer is null or a tensor of its own, made with `new`.
     Ok(pointers.map(|p| (!p.is_null()).then(|| unsafe { Tensor::from_ptr(p) })))
 }
 
 /// A convolution as libtorch's functions take it; the same number along all axes.
-pub(super) struct Convolution {
+pub(in crate::nn) struct Convolution {
     pub stride: i64,
     pub padding: i64,
     pub transposed: bool,
@@ -104,7 +140,7 @@ impl Convolution {
 ///
 /// # Errors
 /// Tensors that do not fit, memory that is not there.
-pub(super) fn batch_norm_backward(
+pub(in crate::nn) fn batch_norm_backward(
     grad: &Tensor,
     input: &Tensor,
     scale: &Tensor,
@@ -130,4 +166,48 @@ pub(super) fn batch_norm_backward(
         (Some(x), Some(w), Some(b)) => Ok([x, w, b]),
         _ => Err(TorchError::Nothing),
     }
+}
+
+/// The numbers of `[n, c, h, w]` with the channels of a pixel side by side, which libtorch's forward
+/// convolutions like best on the CPU; what they return lies likewise. (In training it does not pay:
+/// the backward passes are slower by more.)
+///
+/// # Errors
+/// Memory that is not there.
+pub(in crate::nn) fn channels_last(tensor: &Tensor) -> Result<Tensor, TorchError> {
+    let [laid_out, _, _] = three(|out| {
+        // SAFETY: the tensor is alive during the call, and `out` has room for a pointer.
+        unsafe { amlp_channels_last(out, tensor.as_ptr()) }
+    })?;
+    laid_out.ok_or(TorchError::Nothing)
+}
+
+/// One update of a parameter and its moments in place by libtorch's fused AdamW, the `steps`-th one.
+///
+/// # Errors
+/// Tensors that do not fit.
+pub(in crate::nn) fn adamw(
+    [parameter, gradient, first, second]: [&Tensor; 4],
+    steps: usize,
+    lr: f64,
+    betas: [f64; 2],
+    decay: f64,
+    epsilon: f64,
+) -> Result<(), TorchError> {
+    // SAFETY: the tensors are alive during the call, and nobody else holds the storage of those that
+    // it changes: the caller gives tensors that it owns.
+    done(unsafe {
+        amlp_adamw(
+            parameter.as_ptr(),
+            gradient.as_ptr(),
+            first.as_ptr(),
+            second.as_ptr(),
+            steps as f64,
+            lr,
+            betas[0],
+            betas[1],
+            decay,
+            epsilon,
+        )
+    })
 }
