@@ -27,3 +27,4 @@ pub mod stage;
 pub mod store;
 pub mod study;
 pub mod train;
+mod wide;

@@ -38,14 +38,102 @@ pub fn clip_bounds(
     kind: ModalityKind,
     options: &ClipOptions,
 ) -> Option<(f64, f64)> {
-    let mut part: Vec<f32> = if nonzero_only(options.base, kind) {
-        values.iter().copied().filter(|&v| v != 0.0).collect()
+    if nonzero_only(options.base, kind) {
+        bounds(&nonzero(values), options)
     } else {
-        values.to_vec()
-    };
-    let low = percentile(&mut part, options.low)?;
-    let high = percentile(&mut part, options.high)?;
+        bounds(values, options)
+    }
+}
+
+/// The values that are not 0, in order.
+pub(super) fn nonzero(values: &[f32]) -> Vec<f32> {
+    let mut kept = Vec::with_capacity(values.len() / 2);
+    for chunk in values.chunks(1 << 12) {
+        // Without a branch per value: each is written, and the next one over it where it was 0.
+        let mut part = [0.0; 1 << 12];
+        let mut count = 0;
+        for &v in chunk {
+            part[count] = v;
+            count += usize::from(v != 0.0);
+        }
+        kept.extend_from_slice(&part[..count]);
+    }
+    kept
+}
+
+/// The two percentiles over all `values`.
+pub(super) fn bounds(values: &[f32], options: &ClipOptions) -> Option<(f64, f64)> {
+    let quantiles = [options.low, options.high];
+    if values.len() < WORTH_COUNTING {
+        let mut part = values.to_vec();
+        let [low, high] = quantiles.map(|q| percentile(&mut part, q));
+        return Some((low?, high?));
+    }
+    let [low, high] = by_counting(values, quantiles);
     Some((low, high))
+}
+
+/// Values from which on counting is faster than partitioning a copy.
+const WORTH_COUNTING: usize = 1 << 16;
+
+/// [`percentile`] of many values: they are counted by the upper half of their bits, in the order of
+/// `total_cmp`; only those that share it with a wanted one are looked at again.
+fn by_counting(values: &[f32], quantiles: [f64; 2]) -> [f64; 2] {
+    let key = |v: f32| {
+        let bits = v.to_bits();
+        bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 }
+    };
+    let mut counts = vec![0_usize; 1 << 16];
+    for &v in values {
+        counts[(key(v) >> 16) as usize] += 1;
+    }
+    let last = values.len() - 1;
+    let places = quantiles.map(|q| last as f64 * q.clamp(0.0, 100.0) / 100.0);
+    let indices = places.map(|place| (place.floor() as usize).min(last));
+    // For each wanted rank: its half, and its rank among the values that share it.
+    let wanted = indices.map(|i| [i, (i + 1).min(last)].map(|rank| locate(&counts, rank)));
+    let mut shared = vec![false; 1 << 16];
+    for (half, _) in wanted.iter().flatten() {
+        shared[*half] = true;
+    }
+    let mut kept: Vec<u32> = Vec::new();
+    for &v in values {
+        if shared[(key(v) >> 16) as usize] {
+            kept.push(key(v));
+        }
+    }
+    let value = |(half, rank): (usize, usize)| {
+        let mut own: Vec<u32> = kept
+            .iter()
+            .copied()
+            .filter(|k| (k >> 16) as usize == half)
+            .collect();
+        let found = *own.select_nth_unstable(rank).1;
+        f64::from(f32::from_bits(
+            found ^ if found >> 31 == 1 { 1 << 31 } else { u32::MAX },
+        ))
+    };
+    std::array::from_fn(|i| {
+        let t = places[i] - indices[i] as f64;
+        let low = value(wanted[i][0]);
+        if t == 0.0 {
+            low
+        } else {
+            low + (value(wanted[i][1]) - low) * t
+        }
+    })
+}
+
+/// The place of the `rank`-th of all that were counted, and its rank there.
+fn locate(counts: &[usize], rank: usize) -> (usize, usize) {
+    let mut before = 0;
+    for (place, &count) in counts.iter().enumerate() {
+        if rank < before + count {
+            return (place, rank - before);
+        }
+        before += count;
+    }
+    (0, 0)
 }
 
 /// Refuses percentiles that are none.
@@ -69,6 +157,7 @@ pub(super) fn check(options: &ClipOptions) -> Result<(), PrepareError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::{Purpose, Stream};
 
     const A: [f32; 10] = [0.0, 0.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 100.0, 4.0];
 
@@ -88,6 +177,33 @@ mod tests {
         for kind in [ModalityKind::Ct, ModalityKind::Pet] {
             assert_eq!(clip_bounds(&A, kind, &auto).expect("bounds").0, 0.0);
         }
+    }
+
+    #[test]
+    fn counting_finds_what_partitioning_finds() {
+        let mut stream = Stream::new(Purpose::Phantom, &[3]);
+        let tissue: Vec<f32> = (0..WORTH_COUNTING + 7)
+            .map(|_| (400.0 * stream.normal()).round() as f32)
+            .collect();
+        let fine: Vec<f32> = tissue.iter().map(|v| v * 1.37e-3 - 0.2).collect();
+        let mut mostly_air = vec![0.0; WORTH_COUNTING];
+        mostly_air[9] = -0.0;
+        mostly_air[10] = 1e-3;
+        for values in [tissue, fine, mostly_air, vec![-7.25; WORTH_COUNTING]] {
+            for quantiles in [[1.0, 99.0], [0.0, 100.0], [37.3, 37.4], [50.0, 99.999]] {
+                let mut copy = values.clone();
+                let expected = quantiles.map(|q| percentile(&mut copy, q).unwrap().to_bits());
+                assert_eq!(by_counting(&values, quantiles).map(f64::to_bits), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn only_zeros_are_left_out() {
+        let values: Vec<f32> = (0..9000).map(|i| (i % 3) as f32 - 1.0).collect();
+        let expected: Vec<f32> = values.iter().copied().filter(|v| *v != 0.0).collect();
+        assert_eq!(nonzero(&values), expected);
+        assert!(nonzero(&[0.0, -0.0]).is_empty());
     }
 
     #[test]

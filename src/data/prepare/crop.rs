@@ -48,10 +48,20 @@ impl Window {
 
     /// Cuts the window out of one slice of `full` `[height, width]`.
     pub(super) fn cut<T: Copy>(&self, slice: &[T], full: [usize; 2], pad: T, out: &mut [T]) {
+        self.cut_with(slice, full, pad, out, |from, to| to.copy_from_slice(from));
+    }
+
+    /// [`Window::cut`] that passes every row through `each(row of the slice, row of the window)`.
+    pub(super) fn cut_with<T: Copy>(
+        &self,
+        slice: &[T],
+        full: [usize; 2],
+        pad: T,
+        out: &mut [T],
+        mut each: impl FnMut(&[T], &mut [T]),
+    ) {
         out.fill(pad);
-        self.rows(full, |from, to| {
-            out[to].copy_from_slice(&slice[from]);
-        });
+        self.rows(full, |from, to| each(&slice[from], &mut out[to]));
     }
 
     /// Puts the window back into one slice of `full`.

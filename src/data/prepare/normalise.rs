@@ -1,10 +1,11 @@
-//! Clipping and z-score of one volume, in place.
+//! Clipping and z-score of one volume.
 
 use super::{clip, zscore};
 use crate::data::case::ModalityKind;
 use crate::options::{ClipOptions, ZscoreOptions};
+use crate::wide::wide;
 
-/// Clips to percentiles, then subtracts the mean and divides by the standard deviation.
+/// Clips to percentiles, then subtracts the mean and divides by the standard deviation, in place.
 ///
 /// Voxels that are 0 before clipping are background where a mask of non-zero voxels is asked for:
 /// they take no part and stay 0 (`metrics-and-data.md` section 8). Values must be finite.
@@ -14,47 +15,92 @@ pub fn normalise(
     clip: &ClipOptions,
     zscore: &ZscoreOptions,
 ) {
-    let clip_nonzero = clip::nonzero_only(clip.base, kind);
-    let score_nonzero = zscore::nonzero_only(zscore.mask, kind);
-    let masked = (clip.enabled && clip_nonzero) || (zscore.enabled && score_nonzero);
-    // Clipping may turn a value into 0, so the background is noted first.
-    let inside: Vec<bool> = if masked {
-        values.iter().map(|&v| v != 0.0).collect()
-    } else {
-        Vec::new()
-    };
-    if clip.enabled
-        && let Some((low, high)) = clip::clip_bounds(values, kind, clip)
-    {
-        let (low, high) = (low as f32, high as f32);
-        for (i, v) in values.iter_mut().enumerate() {
-            if !clip_nonzero || inside[i] {
-                *v = v.max(low).min(high);
-            }
+    let scaling = Scaling::of(values, kind, clip, zscore);
+    let raw = values.to_vec();
+    scaling.apply(&raw, values);
+}
+
+/// How the values of one volume are normalised, so that a part of it can be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scaling {
+    /// Clip window; all numbers where nothing is clipped.
+    bounds: (f32, f32),
+    /// Whether 0 is clipped too.
+    clips_zero: bool,
+    /// Mean and standard deviation, where there are any.
+    moments: Option<(f64, f64)>,
+    /// Whether 0 is a value like others, or background that stays 0.
+    scores_zero: bool,
+}
+
+impl Scaling {
+    pub(super) fn of(
+        values: &[f32],
+        kind: ModalityKind,
+        clip: &ClipOptions,
+        zscore: &ZscoreOptions,
+    ) -> Self {
+        let clip_nonzero = clip::nonzero_only(clip.base, kind);
+        let score_nonzero = zscore::nonzero_only(zscore.mask, kind);
+        let masked = (clip.enabled && clip_nonzero) || (zscore.enabled && score_nonzero);
+        let nonzero = if masked {
+            clip::nonzero(values)
+        } else {
+            Vec::new()
+        };
+        let part = |only: bool| if only { &nonzero[..] } else { values };
+        let bounds = if clip.enabled {
+            clip::bounds(part(clip_nonzero), clip)
+        } else {
+            None
+        };
+        let mut scaling = Self {
+            bounds: bounds.map_or((f32::NEG_INFINITY, f32::INFINITY), |(low, high)| {
+                (low as f32, high as f32)
+            }),
+            clips_zero: !clip_nonzero,
+            moments: None,
+            scores_zero: !score_nonzero,
+        };
+        if zscore.enabled {
+            let clipped = part(score_nonzero).iter().map(|&v| scaling.clip(v));
+            scaling.moments =
+                zscore::moments(clipped).map(|(mean, std)| (mean, std.max(zscore::STD_FLOOR)));
+        }
+        scaling
+    }
+
+    #[inline(always)]
+    fn clip(&self, v: f32) -> f32 {
+        if self.clips_zero | (v != 0.0) {
+            v.max(self.bounds.0).min(self.bounds.1)
+        } else {
+            v
         }
     }
-    if !zscore.enabled {
-        return;
+
+    /// Normalises the values of `from` into `to`.
+    pub(super) fn apply(&self, from: &[f32], to: &mut [f32]) {
+        match self.moments {
+            Some(moments) => score(from, to, self, moments),
+            None => clip_all(from, to, self),
+        }
     }
-    let moments = if score_nonzero {
-        zscore::moments(
-            values
-                .iter()
-                .zip(&inside)
-                .filter(|(_, inside)| **inside)
-                .map(|(&v, _)| v),
-        )
-    } else {
-        zscore::moments(values.iter().copied())
-    };
-    let Some((mean, std)) = moments else { return };
-    let std = std.max(zscore::STD_FLOOR);
-    for (i, v) in values.iter_mut().enumerate() {
-        *v = if !score_nonzero || inside[i] {
-            ((f64::from(*v) - mean) / std) as f32
-        } else {
-            0.0
-        };
+}
+
+wide! {
+    fn score(from: &[f32], to: &mut [f32], scaling: &Scaling, moments: (f64, f64)) {
+        let (mean, std) = moments;
+        for (&v, to) in from.iter().zip(to) {
+            let scored = ((f64::from(scaling.clip(v)) - mean) / std) as f32;
+            *to = if scaling.scores_zero | (v != 0.0) { scored } else { 0.0 };
+        }
+    }
+
+    fn clip_all(from: &[f32], to: &mut [f32], scaling: &Scaling) {
+        for (&v, to) in from.iter().zip(to) {
+            *to = scaling.clip(v);
+        }
     }
 }
 

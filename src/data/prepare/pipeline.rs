@@ -9,12 +9,13 @@ use super::clip;
 use super::crop::Window;
 use super::error::PrepareError;
 use super::grid::Grid;
-use super::normalise::normalise;
+use super::normalise::Scaling;
 use super::resample::{Edge, resample, resample_labels};
 use super::target::{Target, target_grid};
 use crate::data::case::{Case, ImageFile, ModalityKind, Region};
 use crate::data::volume::{read_header, read_labels, read_volume};
 use crate::options::{CropMode, PrepareOptions};
+use crate::wide::wide;
 
 /// What came out of a case, for tables and for the choice of slices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,23 +137,21 @@ pub fn prepare_case(
     let mut plane = vec![0.0; window.pixels()];
     let mut bytes = Vec::new();
     for source in &sources {
-        let mut values = source.sample(case, &target, options, Some(&mut warnings))?;
-        let mut flags = foreground.chunks_exact_mut(window.pixels());
-        for slice in values.chunks_exact(full[0] * full[1]) {
-            window.cut(slice, full, source.kind.outside(), &mut plane);
-            for (flag, &v) in flags.next().into_iter().flatten().zip(&plane) {
-                *flag |= is_foreground(v, source.kind);
-            }
-        }
-        normalise(&mut values, source.kind, &options.clip, &options.zscore);
+        let values = source.sample(case, &target, options, Some(&mut warnings))?;
+        let scaling = Scaling::of(&values, source.kind, &options.clip, &options.zscore);
         // After the z-score the mean is 0, which is background; before it, air is what lies outside.
         let pad = if options.zscore.enabled {
             0.0
         } else {
             source.kind.outside()
         };
-        for slice in values.chunks_exact(full[0] * full[1]) {
-            window.cut(slice, full, pad, &mut plane);
+        let flags = foreground.chunks_exact_mut(window.pixels());
+        for (slice, flags) in values.chunks_exact(full[0] * full[1]).zip(flags) {
+            window.cut(slice, full, source.kind.outside(), &mut plane);
+            mark_foreground(flags, &plane, source.kind);
+            window.cut_with(slice, full, pad, &mut plane, |from, to| {
+                scaling.apply(from, to);
+            });
             writer.plane(&plane, options.precision, &mut bytes)?;
         }
     }
@@ -218,7 +217,20 @@ fn warn_all(warnings: &mut Vec<String>, name: &str, lines: &[String]) {
     warnings.extend(lines.iter().map(|line| format!("{name}: {line}")));
 }
 
+wide! {
+    fn mark_foreground(flags: &mut [bool], plane: &[f32], kind: ModalityKind) {
+        for (flag, &v) in flags.iter_mut().zip(plane) {
+            *flag |= is_foreground(v, kind);
+        }
+    }
+
+    fn all_finite(values: &[f32]) -> bool {
+        values.iter().fold(true, |all, v| all & v.is_finite())
+    }
+}
+
 /// Whether a voxel, before clipping, shows anything: for CT all that is denser than nothing at all.
+#[inline(always)]
 fn is_foreground(v: f32, kind: ModalityKind) -> bool {
     match kind {
         ModalityKind::Ct => v > kind.outside(),
@@ -264,8 +276,8 @@ impl<'a> Source<'a> {
     ) -> Result<Vec<f32>, PrepareError> {
         let mut volume = read_volume(&self.path, self.channel)?;
         let mut replaced = 0_u64;
-        for v in &mut volume.data {
-            if !v.is_finite() {
+        if !all_finite(&volume.data) {
+            for v in volume.data.iter_mut().filter(|v| !v.is_finite()) {
                 *v = self.kind.outside();
                 replaced += 1;
             }
@@ -426,11 +438,7 @@ impl Label {
         for slice in self.data.chunks_exact(full[0] * full[1]) {
             meta.window.cut(slice, full, 0, &mut plane);
             writer.bytes(&plane)?;
-            let mut row = [0_u32; 256];
-            for &v in &plane {
-                row[usize::from(v)] += 1;
-            }
-            counts.push(row);
+            counts.push(histogram(&plane).map(|n| n as u32));
         }
         let LabelBox { offset, shape } = self.bounds;
         if !shape.contains(&0) {
@@ -456,10 +464,22 @@ impl Label {
 
 fn histogram(data: &[u8]) -> [u64; 256] {
     let mut out = [0; 256];
-    for &v in data {
-        out[usize::from(v)] += 1;
+    // Most of a label map is background.
+    for part in data.chunks(64) {
+        if is_blank(part) {
+            out[0] += part.len() as u64;
+        } else {
+            for &v in part {
+                out[usize::from(v)] += 1;
+            }
+        }
     }
     out
+}
+
+/// Whether all is 0; reads all of it, which is fast.
+fn is_blank(part: &[u8]) -> bool {
+    part.iter().fold(0, |any, &v| any | v) == 0
 }
 
 /// Bounding box of what is not 0; zeros where nothing is.
@@ -467,6 +487,9 @@ fn bounds(data: &[u8], [nx, ny, _]: [usize; 3]) -> LabelBox {
     let mut low = [usize::MAX; 3];
     let mut high = [0; 3];
     for (i, row) in data.chunks_exact(nx).enumerate() {
+        if is_blank(row) {
+            continue;
+        }
         let inside = |v: &u8| *v != 0;
         let (Some(first), Some(last)) = (row.iter().position(inside), row.iter().rposition(inside))
         else {

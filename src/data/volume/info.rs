@@ -62,8 +62,11 @@ pub fn info(path: &Path) -> Result<Info, VolumeError> {
     let mut statistics = Statistics::default();
     let (slope, inter) = (header.slope, header.inter);
     let count = header.voxels_per_channel() * header.channels();
-    stream(&header, 0, count, |values, _| {
-        for &v in values {
+    let mut values = Vec::new();
+    stream(&header, 0, count, |bytes, _| {
+        values.clear();
+        header.dtype.decode(header.order, bytes, &mut values);
+        for &v in &values {
             statistics.add(v as f32 * slope + inter);
         }
         Ok(())

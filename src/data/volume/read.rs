@@ -8,7 +8,7 @@ use super::header::{Header, read_header};
 use super::source::{Source, read_up_to};
 
 /// Bytes that are decoded at a time; a multiple of every voxel size.
-const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 1 << 18;
 
 /// Voxels that are reserved for a compressed file before the first of them has arrived.
 const FIRST_RESERVE: usize = 1 << 20;
@@ -46,13 +46,15 @@ pub fn read_volume(path: &Path, channel: Option<usize>) -> Result<Volume, Volume
     let (first, count) = select(path, &header, channel)?;
     let (slope, inter) = (header.slope, header.inter);
     let scaled = slope != 1.0 || inter != 0.0;
-    let mut data = Vec::new();
-    stream(&header, first, count, |values, total| {
-        grow(&mut data, values.len(), total);
+    let mut data: Vec<f32> = Vec::new();
+    stream(&header, first, count, |bytes, total| {
+        grow(&mut data, bytes.len() / header.dtype.size(), total);
+        let before = data.len();
+        header.dtype.decode_f32(header.order, bytes, &mut data);
         if scaled {
-            data.extend(values.iter().map(|&v| v as f32 * slope + inter));
-        } else {
-            data.extend(values.iter().map(|&v| v as f32));
+            for v in &mut data[before..] {
+                *v = *v * slope + inter;
+            }
         }
         Ok(())
     })?;
@@ -81,17 +83,25 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume, VolumeError> {
         ));
     }
     let (first, count) = select(path, &header, None)?;
+    let refuse = |v: f64| {
+        let text = format!("{v} is no label (whole numbers from 0 to 255)");
+        Err(VolumeError::voxels(path, text))
+    };
     let mut data: Vec<u8> = Vec::new();
-    stream(&header, first, count, |values, total| {
-        grow(&mut data, values.len(), total);
-        for &v in values {
+    let mut values = Vec::new();
+    stream(&header, first, count, |bytes, total| {
+        grow(&mut data, bytes.len() / header.dtype.size(), total);
+        let (dtype, order) = (header.dtype, header.order);
+        if let Some(done) = dtype.decode_labels(order, bytes, &mut data) {
+            return done.or_else(refuse);
+        }
+        values.clear();
+        dtype.decode(order, bytes, &mut values);
+        for &v in &values {
             let whole = v.round();
             // Written so that a value that is no number fails too.
             if !((v - whole).abs() < 1e-3 && (0.0..=255.0).contains(&whole)) {
-                return Err(VolumeError::voxels(
-                    path,
-                    format!("{v} is no label (whole numbers from 0 to 255)"),
-                ));
+                return refuse(v);
             }
             data.push(whole as u8);
         }
@@ -151,7 +161,7 @@ pub(super) enum Reserve {
     Claimed(usize),
 }
 
-/// Feeds `count` voxels from `first` on to `sink`, unscaled, in chunks.
+/// Feeds the bytes of `count` voxels from `first` on to `sink`, in chunks of whole voxels.
 ///
 /// # Errors
 /// The file is too short for its header, ends early, is corrupt, or `sink` refuses.
@@ -159,7 +169,7 @@ pub(super) fn stream(
     header: &Header,
     first: usize,
     count: usize,
-    mut sink: impl FnMut(&[f64], Reserve) -> Result<(), VolumeError>,
+    mut sink: impl FnMut(&[u8], Reserve) -> Result<(), VolumeError>,
 ) -> Result<(), VolumeError> {
     let path = &header.voxels;
     let size = header.dtype.size();
@@ -193,7 +203,6 @@ pub(super) fn stream(
     let start = header.offset + (first * size) as u64;
     source.skip(start).map_err(|e| broken(path, &e, 0, count))?;
     let mut bytes = vec![0; CHUNK.min(count * size)];
-    let mut values = Vec::with_capacity(bytes.len() / size);
     let mut done = 0;
     while done < count {
         let wanted = (CHUNK / size).min(count - done) * size;
@@ -203,11 +212,7 @@ pub(super) fn stream(
             let early = std::io::ErrorKind::UnexpectedEof.into();
             return Err(broken(path, &early, done + got / size, count));
         }
-        values.clear();
-        header
-            .dtype
-            .decode(header.order, &bytes[..got], &mut values);
-        sink(&values, reserve)?;
+        sink(&bytes[..got], reserve)?;
         done += got / size;
     }
     if first * size + count * size == whole {

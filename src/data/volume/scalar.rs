@@ -38,6 +38,39 @@ pub enum ScalarType {
     Float64,
 }
 
+/// Gives an iterator over the numbers in `bytes` to the closure, compiled for every type.
+macro_rules! decode {
+    ($scalar:expr, $order:expr, $bytes:expr, |$voxels:ident| $body:expr) => {{
+        macro_rules! with {
+            ($type:ty, $size:literal) => {{
+                let chunks = $bytes.as_chunks::<$size>().0.iter();
+                match $order {
+                    ByteOrder::Little => {
+                        let $voxels = chunks.map(|&c| <$type>::from_le_bytes(c));
+                        $body
+                    }
+                    ByteOrder::Big => {
+                        let $voxels = chunks.map(|&c| <$type>::from_be_bytes(c));
+                        $body
+                    }
+                }
+            }};
+        }
+        match $scalar {
+            ScalarType::Uint8 => with!(u8, 1),
+            ScalarType::Int8 => with!(i8, 1),
+            ScalarType::Int16 => with!(i16, 2),
+            ScalarType::Uint16 => with!(u16, 2),
+            ScalarType::Int32 => with!(i32, 4),
+            ScalarType::Uint32 => with!(u32, 4),
+            ScalarType::Int64 => with!(i64, 8),
+            ScalarType::Uint64 => with!(u64, 8),
+            ScalarType::Float32 => with!(f32, 4),
+            ScalarType::Float64 => with!(f64, 8),
+        }
+    }};
+}
+
 impl ScalarType {
     /// Type of a `datatype` code, or why there is none.
     pub(super) fn from_code(code: i64) -> Result<Self, String> {
@@ -106,38 +139,48 @@ impl ScalarType {
 
     /// Appends the voxels in `bytes` (whole voxels) to `out`. Integers beyond 2^53 are rounded.
     pub(super) fn decode(self, order: ByteOrder, bytes: &[u8], out: &mut Vec<f64>) {
-        macro_rules! decode {
-            ($type:ty, $size:literal) => {
-                match order {
-                    ByteOrder::Little => out.extend(
-                        bytes
-                            .as_chunks::<$size>()
-                            .0
-                            .iter()
-                            .map(|&c| <$type>::from_le_bytes(c) as f64),
-                    ),
-                    ByteOrder::Big => out.extend(
-                        bytes
-                            .as_chunks::<$size>()
-                            .0
-                            .iter()
-                            .map(|&c| <$type>::from_be_bytes(c) as f64),
-                    ),
-                }
-            };
-        }
+        decode!(self, order, bytes, |voxels| out
+            .extend(voxels.map(|v| v as f64)));
+    }
+
+    /// [`ScalarType::decode`] to f32: the same numbers, rounded once more.
+    pub(super) fn decode_f32(self, order: ByteOrder, bytes: &[u8], out: &mut Vec<f32>) {
         match self {
-            Self::Uint8 => decode!(u8, 1),
-            Self::Int8 => decode!(i8, 1),
-            Self::Int16 => decode!(i16, 2),
-            Self::Uint16 => decode!(u16, 2),
-            Self::Int32 => decode!(i32, 4),
-            Self::Uint32 => decode!(u32, 4),
-            Self::Int64 => decode!(i64, 8),
-            Self::Uint64 => decode!(u64, 8),
-            Self::Float32 => decode!(f32, 4),
-            Self::Float64 => decode!(f64, 8),
+            // Through f64 as well, so that both ways round alike.
+            Self::Int64 | Self::Uint64 => {
+                decode!(self, order, bytes, |voxels| out
+                    .extend(voxels.map(|v| v as f64 as f32)));
+            }
+            _ => decode!(self, order, bytes, |voxels| out
+                .extend(voxels.map(|v| v as f32))),
         }
+    }
+
+    /// Appends the voxels in `bytes`, of an integer type, as labels to `out`; the first one beyond
+    /// 0 to 255 comes back, and `out` is then of no use. `None` for floats, which may be no whole
+    /// numbers.
+    pub(super) fn decode_labels(
+        self,
+        order: ByteOrder,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<Result<(), f64>> {
+        if matches!(self, Self::Float32 | Self::Float64) {
+            return None;
+        }
+        let mut fits = true;
+        decode!(self, order, bytes, |voxels| out.extend(voxels.map(|v| {
+            let label = v as u8;
+            fits &= label as f64 == v as f64;
+            label
+        })));
+        if fits {
+            return Some(Ok(()));
+        }
+        let mut values = Vec::new();
+        self.decode(order, bytes, &mut values);
+        let strange = values.into_iter().find(|v| !(0.0..=255.0).contains(v));
+        Some(strange.map_or(Ok(()), Err))
     }
 }
 
@@ -160,5 +203,29 @@ mod tests {
         ScalarType::Int16.decode(ByteOrder::Little, &[0xfe, 0xff, 1, 0], &mut out);
         ScalarType::Int16.decode(ByteOrder::Big, &[0xff, 0xfe, 0, 1], &mut out);
         assert_eq!(out, [-2.0, 1.0, -2.0, 1.0]);
+    }
+
+    #[test]
+    fn the_short_ways_give_what_the_long_one_gives() {
+        let bytes: Vec<u8> = (0..64u8).map(|i| i.wrapping_mul(91)).collect();
+        for code in [2, 256, 4, 512, 8, 768, 1024, 1280, 16, 64] {
+            let scalar = ScalarType::from_code(code).unwrap();
+            for order in [ByteOrder::Little, ByteOrder::Big] {
+                let (mut long, mut short) = (Vec::new(), Vec::new());
+                scalar.decode(order, &bytes, &mut long);
+                scalar.decode_f32(order, &bytes, &mut short);
+                let rounded = long.iter().map(|&v| (v as f32).to_bits());
+                assert!(rounded.eq(short.iter().map(|v| v.to_bits())), "{scalar:?}");
+                let mut labels = Vec::new();
+                match scalar.decode_labels(order, &bytes, &mut labels) {
+                    None => assert!(matches!(scalar, ScalarType::Float32 | ScalarType::Float64)),
+                    Some(Ok(())) => assert!(labels.iter().map(|&v| f64::from(v)).eq(long)),
+                    Some(Err(found)) => {
+                        let strange = long.iter().find(|v| !(0.0..=255.0).contains(*v));
+                        assert_eq!(strange, Some(&found));
+                    }
+                }
+            }
+        }
     }
 }
