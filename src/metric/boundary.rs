@@ -1,7 +1,8 @@
 //! Boundary intersection over union (Cheng et al. 2021; paper equation 8).
 
-use super::mask::VoxelBox;
+use super::mask::{VoxelBox, any};
 use super::{Mask, MetricError};
+use crate::wide::wide;
 
 /// Pixels of two boundary regions; counts of slices add up to the counts of a volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub fn boundary_overlap(
     prediction.same_grid(reference)?;
     let shape = prediction.grid().shape();
     let (p, g) = (prediction.data(), reference.data());
-    let Some(around) = VoxelBox::around(shape, |i| p[i] || g[i]) else {
+    let Some(around) = VoxelBox::around_masks(shape, p, g) else {
         return Ok(BoundaryOverlap::default());
     };
     let [_, height, columns] = around.shape();
@@ -63,46 +64,63 @@ pub fn boundary_overlap(
     Ok(counts)
 }
 
-/// The erosion by a square separates: runs along rows shrink by `width` at both ends, then runs of
-/// what is left along columns.
+/// The erosion by a square separates: a pixel stays where all pixels within `width` of it in its row
+/// are set, then all within `width` in its column. Rows are padded with background, so that both are
+/// the same pass over one list of pixels.
 fn region(data: &[bool], height: usize, columns: usize, width: usize) -> Vec<bool> {
-    let mut inner = data.to_vec();
-    if height == 0 || columns == 0 {
-        return inner;
+    if width >= height.min(columns).div_ceil(2) {
+        // Nothing is that far from the border.
+        return data.to_vec();
     }
-    for slice in inner.chunks_exact_mut(height * columns) {
-        for row in 0..height {
-            shrink_runs(slice, row * columns, 1, columns, width);
+    let padded = columns + width;
+    let mut inner = vec![false; data.len()];
+    let (mut pixels, mut scratch) = (Vec::new(), Vec::new());
+    let slices = data.chunks_exact(height * columns);
+    for (slice, inner) in slices.zip(inner.chunks_exact_mut(height * columns)) {
+        if !any(slice) {
+            continue;
         }
-        for column in 0..columns {
-            shrink_runs(slice, column, columns, height, width);
+        pixels.clear();
+        pixels.resize((height + 2 * width) * padded + width, false);
+        for (y, row) in slice.chunks_exact(columns).enumerate() {
+            let at = (y + width) * padded + width;
+            pixels[at..at + columns].copy_from_slice(row);
+        }
+        // What is left of a pixel moves up and left by `width`.
+        all_of_window(&mut pixels, &mut scratch, 1, 2 * width + 1);
+        all_of_window(&mut pixels, &mut scratch, padded, 2 * width + 1);
+        for (y, row) in inner.chunks_exact_mut(columns).enumerate() {
+            row.copy_from_slice(&pixels[y * padded..y * padded + columns]);
         }
     }
     for (inner, &inside) in inner.iter_mut().zip(data) {
-        *inner = inside && !*inner;
+        *inner = inside & !*inner;
     }
     inner
 }
 
-/// Shrinks every run of `true` on a line of `n` pixels by `width` at both ends.
-fn shrink_runs(slice: &mut [bool], start: usize, stride: usize, n: usize, width: usize) {
-    let mut run = 0;
-    for i in 0..=n {
-        if i < n && slice[start + i * stride] {
-            run += 1;
-        } else {
-            let keep = run_core(i - run, i, width);
-            for j in (i - run..i).filter(|j| !keep.contains(j)) {
-                slice[start + j * stride] = false;
-            }
-            run = 0;
-        }
+/// Replaces every pixel by "it and the next `length - 1` at distance `stride` are all set"; pixels
+/// beyond the end are not. The windows double until two of them make up the whole.
+fn all_of_window(pixels: &mut Vec<bool>, scratch: &mut Vec<bool>, stride: usize, length: usize) {
+    let mut have = 1;
+    while have < length {
+        let more = have.min(length - have);
+        scratch.clear();
+        scratch.resize(pixels.len(), false);
+        let later = pixels.get(more * stride..).unwrap_or(&[]);
+        both(pixels, later, scratch);
+        std::mem::swap(pixels, scratch);
+        have += more;
     }
 }
 
-/// What is left of the run `from..to`.
-fn run_core(from: usize, to: usize, width: usize) -> std::ops::Range<usize> {
-    from.saturating_add(width)..to.saturating_sub(width)
+wide! {
+    /// `out[i] = a[i] & b[i]`, as far as all three reach.
+    fn both(a: &[bool], b: &[bool], out: &mut [bool]) {
+        for ((&a, &b), out) in a.iter().zip(b).zip(out) {
+            *out = a & b;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::options::HausdorffMode;
 
-use super::distance::squared_distances;
+use super::distance::squared_distances_at;
 use super::mask::VoxelBox;
 use super::surface::surface;
 use super::{Mask, MetricError};
@@ -29,7 +29,7 @@ pub fn surface_distances(
     prediction.same_grid(reference)?;
     let shape = prediction.grid().shape();
     let (p, g) = (prediction.data(), reference.data());
-    let Some(around) = VoxelBox::around(shape, |i| p[i] || g[i]) else {
+    let Some(around) = VoxelBox::around_masks(shape, p, g) else {
         return Ok(None);
     };
     let grid = around.grid(prediction.grid());
@@ -39,8 +39,8 @@ pub fn surface_distances(
         return Ok(None);
     }
     let directed = |from: &[usize], to: &[usize]| -> Vec<f64> {
-        let map = squared_distances(to, &grid);
-        from.iter().map(|&i| map[i].sqrt()).collect()
+        let squared = squared_distances_at(from, to, &grid);
+        squared.into_iter().map(f64::sqrt).collect()
     };
     Ok(Some(SurfaceDistances {
         forth: directed(&of_prediction, &of_reference),

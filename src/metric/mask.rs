@@ -1,5 +1,7 @@
 //! Masks and the grid that they lie on.
 
+use std::ops::Range;
+
 use super::MetricError;
 
 /// A regular grid, axes in the order z, y, x.
@@ -146,6 +148,11 @@ impl<'a> Mask<'a> {
     }
 }
 
+/// Whether a voxel is set; reads all of them, which is fast.
+pub(super) fn any(voxels: &[bool]) -> bool {
+    voxels.iter().fold(false, |any, &v| any | v)
+}
+
 /// A box of voxels: `start` inclusive, `end` exclusive, along z, y, x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct VoxelBox {
@@ -154,14 +161,21 @@ pub(super) struct VoxelBox {
 }
 
 impl VoxelBox {
-    /// Smallest box with every voxel whose row part satisfies `inside(index)`; `None` if there is
-    /// none.
-    pub(super) fn around(shape: [usize; 3], inside: impl Fn(usize) -> bool) -> Option<Self> {
+    /// Smallest box with every voxel that satisfies `inside(index)`; `None` if there is none. Rows,
+    /// given as ranges of indices, of which `blank` knows that they have none are passed over.
+    pub(super) fn around(
+        shape: [usize; 3],
+        blank: impl Fn(Range<usize>) -> bool,
+        inside: impl Fn(usize) -> bool,
+    ) -> Option<Self> {
         let [depth, height, width] = shape;
         let (mut start, mut end) = (shape, [0; 3]);
         for z in 0..depth {
             for y in 0..height {
                 let row = (z * height + y) * width;
+                if blank(row..row + width) {
+                    continue;
+                }
                 let Some(first) = (0..width).find(|x| inside(row + x)) else {
                     continue;
                 };
@@ -173,6 +187,15 @@ impl VoxelBox {
             }
         }
         (end[0] > 0).then_some(Self { start, end })
+    }
+
+    /// Smallest box around two masks.
+    pub(super) fn around_masks(shape: [usize; 3], a: &[bool], b: &[bool]) -> Option<Self> {
+        Self::around(
+            shape,
+            |row| !any(&a[row.clone()]) && !any(&b[row]),
+            |i| a[i] || b[i],
+        )
     }
 
     /// Voxels along z, y, x.
@@ -231,9 +254,10 @@ mod tests {
     fn box_around_and_cut() {
         let shape = [2, 3, 4];
         let data: Vec<usize> = (0..24).collect();
-        let found = VoxelBox::around(shape, |i| i == 6 || i == 17).unwrap();
+        let found = VoxelBox::around(shape, |_| false, |i| i == 6 || i == 17).unwrap();
         assert_eq!((found.start, found.end), ([0, 1, 1], [2, 2, 3]));
         assert_eq!(found.cut(&data, shape), [5, 6, 17, 18]);
-        assert_eq!(VoxelBox::around(shape, |_| false), None);
+        assert_eq!(VoxelBox::around(shape, |_| false, |_| false), None);
+        assert_eq!(VoxelBox::around(shape, |_| true, |_| true), None);
     }
 }

@@ -283,9 +283,12 @@ impl Cropped {
             }
         }
         let shape = grid.shape();
-        let around = VoxelBox::around(shape, |i| {
-            wanted[usize::from(prediction[i])] || wanted[usize::from(reference[i])]
-        })
+        let background = |row: &[u8]| row.iter().fold(0, |any, &v| any | v) == 0;
+        let around = VoxelBox::around(
+            shape,
+            |row| !wanted[0] && background(&prediction[row.clone()]) && background(&reference[row]),
+            |i| wanted[usize::from(prediction[i])] || wanted[usize::from(reference[i])],
+        )
         .unwrap_or(VoxelBox {
             start: [0; 3],
             end: [0; 3],

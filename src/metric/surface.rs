@@ -1,7 +1,8 @@
 //! Surface voxels of a mask.
 
 use super::Mask;
-use super::mask::Grid;
+use super::mask::{Grid, any};
+use crate::wide::wide;
 
 /// Indices of the surface voxels in ascending order: voxels of the mask with a face neighbour (4 in
 /// 2D, 6 in 3D) that is background. Outside of the array counts as background.
@@ -12,32 +13,52 @@ pub fn surface_voxels(mask: &Mask<'_>) -> Vec<usize> {
 
 pub(super) fn surface(data: &[bool], grid: &Grid) -> Vec<usize> {
     let [depth, height, width] = grid.shape();
-    let strides = [height * width, width, 1];
     let mut found = Vec::new();
+    let mut inner = vec![false; width];
     for z in 0..depth {
         for y in 0..height {
             let row = (z * height + y) * width;
+            let voxels = &data[row..row + width];
+            if !any(voxels) {
+                continue;
+            }
             // A row at the border has background beyond it, whatever its neighbours are.
             let border = (!grid.is_flat(0) && (z == 0 || z + 1 == depth))
                 || (!grid.is_flat(1) && (y == 0 || y + 1 == height));
-            for x in 0..width {
-                let index = row + x;
-                if !data[index] {
-                    continue;
+            inner.fill(!border);
+            if !border {
+                for (axis, stride) in [(0, height * width), (1, width)] {
+                    if !grid.is_flat(axis) {
+                        let beside = |start: usize| &data[start..start + width];
+                        keep_both(&mut inner, beside(row - stride), beside(row + stride));
+                    }
                 }
-                let exposed = border
-                    || (!grid.is_flat(2) && (x == 0 || x + 1 == width))
-                    || (0..3).any(|axis| {
-                        let inside = |step: usize| data[index - step] && data[index + step];
-                        !grid.is_flat(axis) && !inside(strides[axis])
-                    });
-                if exposed {
-                    found.push(index);
+                if !grid.is_flat(2) {
+                    inner[0] = false;
+                    inner[width - 1] = false;
+                    if width > 2 {
+                        keep_both(&mut inner[1..width - 1], &voxels[..width - 2], &voxels[2..]);
+                    }
                 }
             }
+            let exposed = voxels.iter().zip(&inner).enumerate();
+            found.extend(
+                exposed
+                    .filter(|(_, (v, inner))| **v & !**inner)
+                    .map(|(x, _)| row + x),
+            );
         }
     }
     found
+}
+
+wide! {
+    /// `inner[x] &= a[x] & b[x]`.
+    fn keep_both(inner: &mut [bool], a: &[bool], b: &[bool]) {
+        for ((inner, &a), &b) in inner.iter_mut().zip(a).zip(b) {
+            *inner &= a & b;
+        }
+    }
 }
 
 #[cfg(test)]
