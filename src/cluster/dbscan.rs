@@ -2,7 +2,7 @@
 
 use super::kmeans;
 use super::outcome::Outcome;
-use super::points::{Points, distance};
+use super::points::{Distances, Points};
 use super::registry::Clusterer;
 use crate::options::{ClusterMethod, ClusterOptions, Foreground};
 
@@ -17,8 +17,10 @@ pub const METHOD: Clusterer = Clusterer {
 
 /// Falls back to k-means where DBSCAN finds no cluster, or nothing outside of the largest one.
 fn run(patches: Points<'_>, options: &ClusterOptions, seed: u64, image_id: u64) -> Outcome {
-    let found = neighbourhood(patches, options.min_points, options.eps_quantile)
-        .map(|eps| dbscan(patches, eps, options.min_points));
+    let n = patches.len();
+    let distances = Distances::between(patches).square();
+    let found = neighbourhood(&distances, n, options.min_points, options.eps_quantile)
+        .map(|eps| dbscan(&distances, n, eps, options.min_points));
     let divided = found.and_then(|clusters| outside_of_largest(&clusters));
     let Some(mut labels) = divided else {
         return kmeans::METHOD.cluster(patches, options, seed, image_id);
@@ -33,24 +35,25 @@ fn run(patches: Points<'_>, options: &ClusterOptions, seed: u64, image_id: u64) 
 
 /// The neighbourhood radius: a quantile (linear interpolation) of the distances from each distinct
 /// patch to its `min_points`-th nearest other one, or to the farthest where there are fewer.
-/// `None` with fewer than two distinct patches.
+/// `None` with fewer than two distinct patches. `distances` are those between all `n` patches.
 ///
 /// Duplicates are left out, or the distance 0 between patches of air would be the radius.
-fn neighbourhood(points: Points<'_>, min_points: usize, quantile: f64) -> Option<f64> {
-    let mut distinct: Vec<&[f32]> = Vec::new();
-    for row in points.rows() {
-        if !distinct.contains(&row) {
-            distinct.push(row);
+fn neighbourhood(distances: &[f64], n: usize, min_points: usize, quantile: f64) -> Option<f64> {
+    let mut distinct: Vec<usize> = Vec::with_capacity(n);
+    for i in 0..n {
+        if distinct.iter().all(|&j| distances[i * n + j] > 0.0) {
+            distinct.push(i);
         }
     }
     let rank = min_points.max(1).min(distinct.len().checked_sub(1)?);
+    let mut to = Vec::with_capacity(distinct.len());
     let mut far: Vec<f64> = distinct
         .iter()
-        .map(|a| {
-            let mut to: Vec<f64> = distinct.iter().map(|b| distance(a, b)).collect();
-            to.sort_by(f64::total_cmp);
+        .map(|&i| {
+            to.clear();
+            to.extend(distinct.iter().map(|&j| distances[i * n + j]));
             // Place 0 is the patch itself.
-            to[rank]
+            *to.select_nth_unstable_by(rank, f64::total_cmp).1
         })
         .collect();
     far.sort_by(f64::total_cmp);
@@ -64,20 +67,18 @@ fn neighbourhood(points: Points<'_>, min_points: usize, quantile: f64) -> Option
 ///
 /// A vector is a core vector where at least `min_points` vectors, itself among them, lie within
 /// `eps`. A border vector belongs to the first cluster that reaches it.
-fn dbscan(points: Points<'_>, eps: f64, min_points: usize) -> Vec<Option<usize>> {
-    let neighbours: Vec<Vec<usize>> = points
-        .rows()
-        .map(|a| {
-            let near = points.rows().enumerate();
-            near.filter(|(_, b)| distance(a, b) <= eps)
-                .map(|(j, _)| j)
-                .collect()
+fn dbscan(distances: &[f64], n: usize, eps: f64, min_points: usize) -> Vec<Option<usize>> {
+    let neighbours: Vec<Vec<usize>> = distances
+        .chunks_exact(n.max(1))
+        .map(|row| {
+            let near = row.iter().enumerate().filter(|(_, d)| **d <= eps);
+            near.map(|(j, _)| j).collect()
         })
         .collect();
     let is_core = |i: usize| neighbours[i].len() >= min_points;
-    let mut clusters = vec![None; points.len()];
+    let mut clusters = vec![None; n];
     let mut next = 0;
-    for start in 0..points.len() {
+    for start in 0..n {
         if clusters[start].is_some() || !is_core(start) {
             continue;
         }
@@ -124,10 +125,14 @@ mod tests {
     /// Two dense groups, a border point and a lonely one on a line.
     const LINE: [f32; 12] = [0.0, 0.1, 0.2, 0.3, 0.4, 5.0, 5.1, 5.2, 5.3, 0.65, 9.0, 0.0];
 
+    /// Distances between points of a line.
+    fn between(line: &[f32]) -> Vec<f64> {
+        Distances::between(Points::new(line, 1).unwrap()).square()
+    }
+
     #[test]
     fn groups_border_and_noise() {
-        let points = Points::new(&LINE, 1).unwrap();
-        let found = dbscan(points, 0.3, 4);
+        let found = dbscan(&between(&LINE), LINE.len(), 0.3, 4);
         let mut expected = vec![Some(0); 5];
         expected.extend([Some(1); 4]);
         expected.extend([Some(0), None, Some(0)]);
@@ -141,19 +146,19 @@ mod tests {
     #[test]
     fn radius_is_the_quantile_over_distinct_vectors() {
         // Distances to the second nearest other vector: 2, 1, 2, 8 of the distinct 0, 1, 2, 10.
-        let points = Points::new(&[0., 0., 0., 0., 1., 2., 10.], 1).unwrap();
-        let eps = neighbourhood(points, 2, 0.5).unwrap();
+        let line = between(&[0., 0., 0., 0., 1., 2., 10.]);
+        let eps = neighbourhood(&line, 7, 2, 0.5).unwrap();
         assert!((eps - 2.0).abs() < 1e-12);
         let sorted = [1.0, 2.0, 2.0, 9.0];
-        let eps = neighbourhood(points, 2, 0.9).unwrap();
+        let eps = neighbourhood(&line, 7, 2, 0.9).unwrap();
         assert!(
             (eps - (sorted[2] + 0.7 * (sorted[3] - sorted[2]))).abs() < 1e-12,
             "{eps}"
         );
         // Fewer vectors than neighbours asked for: the farthest counts.
-        let eps = neighbourhood(points, 40, 0.0).unwrap();
+        let eps = neighbourhood(&line, 7, 40, 0.0).unwrap();
         assert!((eps - 8.0).abs() < 1e-12, "{eps}");
-        assert!(neighbourhood(Points::new(&[1., 1.], 1).unwrap(), 4, 0.9).is_none());
+        assert!(neighbourhood(&between(&[1., 1.]), 2, 4, 0.9).is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use kodama::{Dendrogram, Method, linkage};
 
 use super::foreground::name_foreground;
 use super::outcome::{Outcome, Reason};
-use super::points::{Points, distance};
+use super::points::{Distances, Points};
 use super::registry::Clusterer;
 use crate::options::{ClusterMethod, ClusterOptions};
 
@@ -28,14 +28,8 @@ fn run(patches: Points<'_>, options: &ClusterOptions, _seed: u64, _image_id: u64
 /// Merges of Ward's linkage on Euclidean distances, with heights as SciPy and R (`ward.D2`) give
 /// them.
 fn ward(points: Points<'_>) -> Dendrogram<f64> {
-    let n = points.len();
-    let mut condensed = Vec::with_capacity(n * n.saturating_sub(1) / 2);
-    for i in 0..n {
-        for j in i + 1..n {
-            condensed.push(distance(points.row(i), points.row(j)));
-        }
-    }
-    linkage(&mut condensed, n, Method::Ward)
+    let mut condensed = Distances::between(points).into_condensed();
+    linkage(&mut condensed, points.len(), Method::Ward)
 }
 
 /// The two clusters that the last merge joins; `None` where nothing was merged.

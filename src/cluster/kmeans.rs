@@ -2,10 +2,11 @@
 
 use super::foreground::name_foreground;
 use super::outcome::Outcome;
-use super::points::{DISTINCT, Points, Sums, distance, squared_distance};
+use super::points::{DISTINCT, Points, Sums, distance, squared, squared_distance};
 use super::registry::Clusterer;
 use crate::options::{ClusterMethod, ClusterOptions, KmeansInit};
 use crate::random::{Purpose, Stream};
+use crate::wide::wide;
 
 /// Entry in the registry.
 pub const METHOD: Clusterer = Clusterer {
@@ -78,18 +79,8 @@ pub fn lloyd(points: Points<'_>, initial: [usize; 2]) -> Partition {
     let mut iterations = 0;
     while iterations < ITERATIONS {
         iterations += 1;
-        let mut changed = false;
-        inertia = 0.0;
-        for (row, cluster) in points.rows().zip(&mut clusters) {
-            let to = [
-                squared_distance(row, &centres[0]),
-                squared_distance(row, &centres[1]),
-            ];
-            let nearest = u8::from(to[1] < to[0]);
-            changed |= *cluster != nearest;
-            *cluster = nearest;
-            inertia += f64::from(to[usize::from(nearest)]);
-        }
+        let changed;
+        (changed, inertia) = assign(points, &centres, &mut clusters);
         if !changed {
             break;
         }
@@ -110,6 +101,21 @@ pub fn lloyd(points: Points<'_>, initial: [usize; 2]) -> Partition {
         centres,
         inertia,
         iterations,
+    }
+}
+
+wide! {
+    /// Moves every vector to its nearest centre: whether one changed its cluster, and the inertia.
+    fn assign(points: Points<'_>, centres: &[Vec<f32>; 2], clusters: &mut [u8]) -> (bool, f64) {
+        let (mut changed, mut inertia) = (false, 0.0);
+        for (row, cluster) in points.rows().zip(clusters) {
+            let to = [squared(row, &centres[0]), squared(row, &centres[1])];
+            let nearest = u8::from(to[1] < to[0]);
+            changed |= *cluster != nearest;
+            *cluster = nearest;
+            inertia += f64::from(to[usize::from(nearest)]);
+        }
+        (changed, inertia)
     }
 }
 

@@ -5,6 +5,8 @@
 
 use thiserror::Error;
 
+use crate::wide::wide;
+
 /// Independent partial sums of a reduction; a compiler can keep them in vector registers, and the
 /// order of the additions stays fixed.
 const LANES: usize = 16;
@@ -81,9 +83,34 @@ impl<'a> Points<'a> {
     }
 }
 
-/// Squared Euclidean distance in `f32`, summed in a fixed order.
-#[must_use]
-pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+wide! {
+    /// Squared Euclidean distance in `f32`, summed in a fixed order.
+    #[must_use]
+    pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+        squared(a, b)
+    }
+
+    /// Euclidean distance in `f64`, for methods that compare many distances with each other.
+    #[must_use]
+    pub fn distance(a: &[f32], b: &[f32]) -> f64 {
+        length(a, b)
+    }
+
+    /// All distances between two vectors, [`distance`] of `(i, j)` with `i < j`, row after row: what
+    /// SciPy calls condensed. `widened` is scratch.
+    fn fill_distances(points: Points<'_>, widened: &mut Vec<f64>, out: &mut Vec<f64>) {
+        widened.clear();
+        widened.extend(points.values().iter().map(|&v| f64::from(v)));
+        let mut rest = widened.chunks_exact(points.dim());
+        while let Some(a) = rest.next() {
+            out.extend(rest.clone().map(|b| length(a, b)));
+        }
+    }
+}
+
+/// [`squared_distance`], to be inlined.
+#[inline(always)]
+pub(super) fn squared(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
     let (b_lanes, b_rest) = b.as_chunks::<LANES>();
@@ -100,23 +127,60 @@ pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-/// Euclidean distance in `f64`, for methods that compare many distances with each other.
-#[must_use]
-pub fn distance(a: &[f32], b: &[f32]) -> f64 {
+/// [`distance`], to be inlined; of `f64` as well, which then hold `f32` values.
+#[inline(always)]
+fn length<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
     let mut sums = [0.0f64; LANES];
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
     let (b_lanes, b_rest) = b.as_chunks::<LANES>();
     for (x, y) in a_lanes.iter().zip(b_lanes) {
         for lane in 0..LANES {
-            let d = f64::from(x[lane]) - f64::from(y[lane]);
+            let d = x[lane].into() - y[lane].into();
             sums[lane] += d * d;
         }
     }
     for (lane, (x, y)) in a_rest.iter().zip(b_rest).enumerate() {
-        let d = f64::from(*x) - f64::from(*y);
+        let d = (*x).into() - (*y).into();
         sums[lane] += d * d;
     }
     sums.iter().sum::<f64>().sqrt()
+}
+
+/// The distances between all vectors of a list.
+#[derive(Clone, Debug)]
+pub(super) struct Distances {
+    n: usize,
+    condensed: Vec<f64>,
+}
+
+impl Distances {
+    pub(super) fn between(points: Points<'_>) -> Self {
+        let n = points.len();
+        let mut condensed = Vec::with_capacity(n * n.saturating_sub(1) / 2);
+        fill_distances(points, &mut Vec::new(), &mut condensed);
+        Self { n, condensed }
+    }
+
+    /// Of the pairs `(i, j)` with `i < j`, row after row.
+    pub(super) fn into_condensed(self) -> Vec<f64> {
+        self.condensed
+    }
+
+    /// `[n, n]`, 0 from a vector to itself.
+    pub(super) fn square(&self) -> Vec<f64> {
+        let n = self.n;
+        let mut square = vec![0.0; n * n];
+        let mut rest = &self.condensed[..];
+        for i in 0..n {
+            let (row, after) = rest.split_at(n - i - 1);
+            for (j, &d) in (i + 1..n).zip(row) {
+                square[i * n + j] = d;
+                square[j * n + i] = d;
+            }
+            rest = after;
+        }
+        square
+    }
 }
 
 /// Sums of the vectors of two categories; reused between calls so that nothing is allocated.
@@ -142,13 +206,10 @@ impl Sums {
         for total in &mut self.totals {
             total.fill(0.0);
         }
-        for (row, &label) in points.rows().zip(labels) {
-            let category = usize::from(label != 0);
-            self.counts[category] += 1;
-            for (sum, &value) in self.totals[category].iter_mut().zip(row) {
-                *sum += f64::from(value);
-            }
+        for &label in &labels[..points.len().min(labels.len())] {
+            self.counts[usize::from(label != 0)] += 1;
         }
+        add_rows(&mut self.totals, points, labels);
     }
 
     /// Writes the mean of `category` into `out`; leaves it alone where the category is empty.
@@ -162,11 +223,38 @@ impl Sums {
     }
 }
 
+wide! {
+    fn add_rows(totals: &mut [Vec<f64>; 2], points: Points<'_>, labels: &[u8]) {
+        for (row, &label) in points.rows().zip(labels) {
+            for (sum, &value) in totals[usize::from(label != 0)].iter_mut().zip(row) {
+                *sum += f64::from(value);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn all_distances_are_those_of_pairs() {
+        let values: Vec<f32> = (0..7 * 37).map(|i| ((i * 29) % 97) as f32 * 0.31).collect();
+        let points = Points::new(&values, 37).unwrap();
+        let all = Distances::between(points);
+        let square = all.square();
+        for i in 0..7 {
+            for j in 0..7 {
+                let d = distance(points.row(i), points.row(j));
+                assert_eq!(square[i * 7 + j].to_bits(), d.to_bits());
+            }
+        }
+        assert_eq!(all.into_condensed()[..2], square[1..3]);
+        let none = Distances::between(Points::new(&[], 3).unwrap());
+        assert!(none.square().is_empty());
+    }
 
     #[test]
     fn refuses_ragged_buffers() {

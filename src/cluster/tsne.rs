@@ -7,7 +7,7 @@
 use super::foreground::name_foreground;
 use super::kmeans;
 use super::outcome::{Outcome, Reason};
-use super::points::{Points, distance};
+use super::points::{Distances, Points};
 use super::registry::Clusterer;
 use crate::options::{ClusterMethod, ClusterOptions};
 use crate::random::{Purpose, Stream};
@@ -170,13 +170,9 @@ fn gradient(
 /// Symmetric affinities `[N, N]` that sum to 1: Gaussian neighbourhoods of the given perplexity.
 fn joint_affinities(points: Points<'_>, perplexity: f64) -> Vec<f64> {
     let n = points.len();
-    let mut squared = vec![0.0; n * n];
-    for i in 0..n {
-        for j in 0..i {
-            let d = distance(points.row(i), points.row(j));
-            squared[i * n + j] = d * d;
-            squared[j * n + i] = d * d;
-        }
+    let mut squared = Distances::between(points).square();
+    for d in &mut squared {
+        *d *= *d;
     }
     let mut conditional = vec![0.0; n * n];
     for i in 0..n {
