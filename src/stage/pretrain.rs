@@ -35,6 +35,7 @@ pub(super) fn observer<'a>(
             steps: Some(p.steps as u64),
             loss: Some(p.loss),
             rate: Some(p.images_per_second),
+            waiting: Some(p.waiting),
             lr: Some(p.lr),
             scalars: p.scalars,
             note: None,

@@ -50,6 +50,8 @@ pub struct Progress {
     pub lr: f64,
     /// Throughput since the start or the resumption.
     pub images_per_second: f64,
+    /// Share of the time of the epoch in which the training waited for its next batch, 0 to 1.
+    pub waiting: f64,
     /// What the task adds at the end of an epoch; empty before.
     pub scalars: Scalars,
 }
@@ -137,10 +139,13 @@ pub(super) fn run<T: Task>(
         let todo = batches.get(run.position.step..).unwrap_or(&[]);
         let todo: Vec<Vec<&[usize]>> = todo.iter().map(|step| job.passes(step)).collect();
         let passes = todo.concat();
+        run.epoch_began = Instant::now();
+        run.waited = Duration::ZERO;
         std::thread::scope(|scope| {
-            let mut made = prefetch(scope, &plan, &passes).into_iter();
+            let mut made = prefetch(scope, &plan, &passes);
             for step in &todo {
                 run.step(task, step, &mut made, steps)?;
+                run.waited = made.waited();
                 run.report(task, steps, observer)?;
             }
             Ok::<(), TrainError>(())
@@ -161,6 +166,9 @@ struct Run<'a, 'j, M> {
     read_every: usize,
     began: Instant,
     seen: usize,
+    epoch_began: Instant,
+    /// How long this epoch has waited for its batches.
+    waited: Duration,
     /// The checkpoint on disk.
     saved: Option<Saved>,
     /// When it was written, or the run began.
@@ -197,6 +205,8 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
             read_every: if on_cpu || each_step { 1 } else { READ_EVERY },
             began: Instant::now(),
             seen: 0,
+            epoch_began: Instant::now(),
+            waited: Duration::ZERO,
             saved: None,
             saved_at: Instant::now(),
             saving: None,
@@ -324,6 +334,7 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
             loss: self.position.loss / self.position.images.max(1) as f64,
             lr: self.lr(step.saturating_sub(1), steps),
             images_per_second: self.seen as f64 / self.began.elapsed().as_secs_f64().max(1e-9),
+            waiting: self.waited.as_secs_f64() / self.epoch_began.elapsed().as_secs_f64().max(1e-9),
             scalars: Scalars::new(),
         }
     }

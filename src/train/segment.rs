@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
 
 use super::{EpochPlan, Scalars, Task, TaskState, TrainError, segmentation_loss};
 use crate::data::augment::light;
@@ -93,16 +94,19 @@ impl EpochPlan for Plan<'_> {
             images: vec![0.0; indices.len() * c * h * w],
             masks: vec![0.0; indices.len() * regions * h * w],
         };
-        for (i, &index) in indices.iter().enumerate() {
-            let image = &mut batch.images[i * c * h * w..(i + 1) * c * h * w];
-            let masks = &mut batch.masks[i * regions * h * w..(i + 1) * regions * h * w];
+        // Every image by itself, so that no result depends on the number of threads.
+        let masks = batch.masks.chunks_mut((regions * h * w).max(1));
+        let masks = masks.chain(std::iter::repeat_with(Default::default));
+        let images = batch.images.chunks_mut((c * h * w).max(1));
+        let each: Vec<_> = images.zip(masks).zip(indices).collect();
+        each.into_par_iter().for_each(|((image, masks), &index)| {
             self.images.image(index, image);
             self.images.masks(index, masks);
             if self.augment == LightAugment::Light {
                 let key = [self.seed, self.epoch, self.images.id(index)];
                 light(image, masks, h, w, &mut Stream::new(Purpose::Augment, &key));
             }
-        }
+        });
         Ok(batch)
     }
 }

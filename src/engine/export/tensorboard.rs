@@ -237,6 +237,7 @@ fn scalars(progress: &Progress) -> Vec<(&str, f64)> {
         ("loss", progress.loss),
         ("learning_rate", progress.lr),
         ("images_per_second", progress.rate),
+        ("waiting", progress.waiting),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))

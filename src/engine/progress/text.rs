@@ -14,6 +14,9 @@ const SHORT: usize = 20;
 /// Steps of the bar of the graph.
 const BAR: usize = 20;
 
+/// Share of the time spent waiting for batches from which on people hear of it.
+const WORTH_TELLING: f64 = 0.02;
+
 /// What is known of a stage, what matters most first.
 fn pieces(progress: &Progress, left_s: Option<f64>) -> Vec<String> {
     let mut pieces = Vec::new();
@@ -39,6 +42,9 @@ fn pieces(progress: &Progress, left_s: Option<f64>) -> Vec<String> {
         } else {
             format!("{rate:.0} images/s")
         });
+    }
+    if let Some(waiting) = progress.waiting.filter(|w| *w > WORTH_TELLING) {
+        pieces.push(format!("waits for data {:.0} %", 100.0 * waiting));
     }
     if let Some(note) = &progress.note {
         pieces.push(note.clone());
