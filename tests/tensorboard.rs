@@ -39,6 +39,7 @@ fn progress(time: f64, name: &str, epoch: u64, step: u64) -> Entry {
             steps: Some(4),
             loss: Some(1.0 / (epoch * 4 + step) as f64),
             rate: Some(100.0),
+            waiting: Some(0.125),
             lr: Some(1e-3),
             scalars: scalars.map(|(n, v)| ((*n).to_owned(), *v)).collect(),
             note: None,
@@ -219,6 +220,7 @@ fn files_hold_what_was_told() {
             ("learning_rate", 1e-3),
             ("loss", 1.0 / 16.0),
             ("mask_ratio", 0.75),
+            ("waiting", 0.125),
         ])
     );
 }
@@ -266,7 +268,13 @@ fn tensorboard_reads_them() {
     let tags: Vec<&String> = run.as_object().unwrap().keys().collect();
     assert_eq!(
         tags,
-        ["images_per_second", "learning_rate", "loss", "mask_ratio"]
+        [
+            "images_per_second",
+            "learning_rate",
+            "loss",
+            "mask_ratio",
+            "waiting"
+        ]
     );
     let steps = |tag: &str| -> Vec<u64> {
         let scalars = run[tag].as_array().unwrap();
