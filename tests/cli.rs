@@ -28,3 +28,5 @@ mod status;
 mod trainings;
 #[path = "cli/usage.rs"]
 mod usage;
+#[path = "cli/weights.rs"]
+mod weights;

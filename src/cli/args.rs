@@ -59,6 +59,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Segment an image with a trained artifact
     Predict(PredictArgs),
+    /// List weights of other programs, and write ours for them
+    Weights(super::weights::WeightsArgs),
     /// List, verify and clean the store; move tables between stores
     Cache(super::cache::CacheArgs),
     /// Print the JSON Schema of manifests

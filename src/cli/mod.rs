@@ -30,6 +30,7 @@ mod status;
 mod table;
 mod trace;
 mod watch;
+mod weights;
 mod why;
 mod work;
 
@@ -83,6 +84,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
         Command::Info(a) => info::info(&a),
         Command::Score(a) => score::score(&a),
         Command::Predict(a) => predict::predict(&a),
+        Command::Weights(a) => weights::weights(&a),
         Command::Cache(a) => cache::cache(&a),
         Command::Schema => schema::schema(),
         Command::Completions(a) => completions::completions(&a),

@@ -10,11 +10,12 @@ use crate::data::index::{self, DigestMemory};
 use crate::data::layout;
 use crate::manifest;
 use crate::nn::device::DeviceChoice;
+use crate::nn::foreign;
 use crate::options::SlurmOptions;
 use crate::plan::{Compiled, DataFact, DeviceClass, Plan, compile};
 use crate::report::Ledger;
 use crate::store::Store;
-use crate::study::{self, Only, Places, Request, Resolved, ResolvedData, project_root};
+use crate::study::{self, InitFile, Only, Places, Request, Resolved, ResolvedData, project_root};
 
 /// One manifest, resolved and compiled.
 pub(super) struct Experiment {
@@ -57,7 +58,8 @@ impl Session {
         let mut experiments = Vec::new();
         for file in files {
             let resolution = study::resolve(manifest::load(file)?, &request)?;
-            let resolved = only.apply(resolution.resolved).map_err(CliError::usage)?;
+            let mut resolved = only.apply(resolution.resolved).map_err(CliError::usage)?;
+            look_at_weights(&mut resolved, &root)?;
             let facts = facts(&resolved, &root, &store)?;
             let compiled = compile(&resolved, &facts, class, &ledger);
             experiments.push(Experiment {
@@ -217,6 +219,35 @@ fn fingerprint(folder: &Path, data: &ResolvedData, store: &Store) -> Result<Stri
         }
     }
     Ok(digest.digest)
+}
+
+/// Looks at the files of weights that trainings start from: their digests enter keys.
+pub(super) fn look_at_weights(resolved: &mut Resolved, root: &Path) -> Result<(), CliError> {
+    let mut known = BTreeMap::new();
+    let cells = resolved
+        .studies
+        .iter_mut()
+        .flat_map(|study| &mut study.rows)
+        .flat_map(|row| &mut row.cells);
+    for settings in cells.map(|cell| &mut cell.settings) {
+        let file = &settings.finetune.init.file;
+        if file.is_empty() {
+            continue;
+        }
+        let path = std::path::absolute(root.join(file)).map_err(CliError::internal)?;
+        if !known.contains_key(&path) {
+            let digest = foreign::digest(&path).map_err(|e| {
+                CliError::data(format!("finetune.init.file: {e}"))
+                    .hint("the path is from the folder of the project, or absolute")
+            })?;
+            known.insert(path.clone(), digest);
+        }
+        settings.init = known.get(&path).map(|digest| InitFile {
+            path: path.display().to_string(),
+            digest: digest.clone(),
+        });
+    }
+    Ok(())
 }
 
 /// Folder of a data set: the manifest's or the command line's, relative to the project; otherwise

@@ -4,7 +4,7 @@
 //! `enc.0.bn1.running_mean`): the variant of an enum is no part of them, and burn's `gamma` and
 //! `beta` are `weight` and `bias`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -91,10 +91,9 @@ impl Weights {
     /// # Errors
     /// Missing, unexpected or misshapen tensors; `module` is lost then.
     pub fn load_into<M: Module>(&self, module: M, prefix: &str) -> Result<M, WeightsError> {
-        let mut shapes = Shapes::default();
-        module.visit(&mut shapes);
-        shapes.shapes.retain(|name, _| name.starts_with(prefix));
-        for (name, expected) in &shapes.shapes {
+        let mut shapes = shapes(&module);
+        shapes.retain(|name, _| name.starts_with(prefix));
+        for (name, expected) in &shapes {
             let array = self
                 .0
                 .get(name)
@@ -107,7 +106,7 @@ impl Weights {
                 });
             }
         }
-        if let Some(name) = self.0.keys().find(|n| !shapes.shapes.contains_key(*n)) {
+        if let Some(name) = self.0.keys().find(|n| !shapes.contains_key(*n)) {
             return Err(WeightsError::Unexpected { name: name.clone() });
         }
         Ok(module.map(&mut Replace {
@@ -121,6 +120,13 @@ impl Weights {
     /// # Errors
     /// [`WeightsError::Format`] for shapes that do not fit their values.
     pub fn to_bytes(&self) -> Result<Vec<u8>, WeightsError> {
+        self.with_header(None)
+    }
+
+    fn with_header(
+        &self,
+        header: Option<HashMap<String, String>>,
+    ) -> Result<Vec<u8>, WeightsError> {
         let format = |reason: String| WeightsError::Format {
             path: PathBuf::new(),
             reason,
@@ -132,7 +138,7 @@ impl Weights {
                 .map_err(|e| format(format!("'{name}': {e}")))?;
             views.push((name.as_str(), view));
         }
-        safetensors::serialize(views, None).map_err(|e| format(e.to_string()))
+        safetensors::serialize(views, header).map_err(|e| format(e.to_string()))
     }
 
     /// Reads the bytes of a safetensors file of 32-bit floats. `path` is for messages.
@@ -165,10 +171,16 @@ impl Weights {
     /// # Errors
     /// [`WeightsError::File`].
     pub fn save(&self, path: &Path) -> Result<(), WeightsError> {
-        write_whole(path, &self.to_bytes()?).map_err(|source| WeightsError::File {
-            path: path.to_owned(),
-            source,
-        })
+        write(path, &self.to_bytes()?)
+    }
+
+    /// [`save`](Self::save) with `text` under `name` in the header of the file.
+    ///
+    /// # Errors
+    /// [`WeightsError::File`].
+    pub fn save_with(&self, path: &Path, name: &str, text: &str) -> Result<(), WeightsError> {
+        let header = HashMap::from([(name.to_owned(), text.to_owned())]);
+        write(path, &self.with_header(Some(header))?)
     }
 
     /// Reads a safetensors file.
@@ -182,6 +194,13 @@ impl Weights {
         })?;
         Self::from_bytes(&bytes, path)
     }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
+    write_whole(path, bytes).map_err(|source| WeightsError::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Little-endian bytes of `values`.
@@ -264,6 +283,14 @@ impl ModuleVisitor for Collect {
         };
         self.arrays.insert(self.path.name(), array);
     }
+}
+
+/// Shapes of all parameters and buffers of `module` by name.
+#[must_use]
+pub fn shapes<M: Module>(module: &M) -> BTreeMap<String, Vec<usize>> {
+    let mut shapes = Shapes::default();
+    module.visit(&mut shapes);
+    shapes.shapes
 }
 
 #[derive(Default)]

@@ -22,7 +22,7 @@ pub use backbone::{BackboneKind, BackboneOptions, Norm};
 pub use cluster::{ClusterMethod, ClusterOptions, Foreground, KmeansInit};
 pub use evaluate::{Aggregation, EmptyPolicy, EvaluateOptions, HausdorffMode, MetricOptions};
 pub use layout::LayoutOptions;
-pub use optimiser::{LrDecay, OptimiserOptions};
+pub use optimiser::{LrDecay, OptimiserKind, OptimiserOptions};
 pub use phantom::{PhantomKind, PhantomOptions};
 pub use prepare::{
     ClipBase, ClipOptions, CropMode, CropOptions, Interpolation, Precision, PrepareOptions,
@@ -31,6 +31,11 @@ pub use prepare::{
 pub use slurm::{SlurmJobKind, SlurmOptions, SlurmRequest};
 pub use split::SplitOptions;
 pub use training::{
-    FinetuneOptions, LightAugment, OnOutOfMemory, PretrainOptions, SegmentationLoss,
-    TransferOptions, ValidationSelect,
+    ComputePrecision, FinetuneOptions, InitOptions, InitPart, LightAugment, OnOutOfMemory,
+    PretrainOptions, SegmentationLoss, TransferOptions, ValidationSelect,
 };
+
+/// Options that came later leave the keys of those who do not use them alone.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

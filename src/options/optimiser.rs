@@ -1,7 +1,9 @@
-//! Options of AdamW and its learning-rate schedule (`methods/masked.md` section 1.7).
+//! Options of the optimiser and its learning-rate schedule (`methods/masked.md` section 1.7).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::is_default;
 
 /// Shape of the learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,20 +16,44 @@ pub enum LrDecay {
     Constant,
 }
 
-/// AdamW. One-dimensional parameters and biases are never decayed.
+/// Rule of an update. Both are PyTorch's, number for number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimiserKind {
+    /// AdamW: moments of the gradient, decay apart from it.
+    #[default]
+    Adamw,
+    /// Stochastic gradient descent with momentum; the decay is added to the gradient.
+    Sgd,
+}
+
+/// Momentum of stochastic gradient descent where none is given.
+const MOMENTUM: f64 = 0.9;
+
+fn is_default_momentum(momentum: &f64) -> bool {
+    *momentum == MOMENTUM
+}
+
+/// The optimiser. One-dimensional parameters and biases are never decayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimiserOptions {
+    /// Rule of an update.
+    #[serde(skip_serializing_if = "is_default")]
+    pub kind: OptimiserKind,
     /// Peak learning rate.
     pub lr: f64,
     /// Learning rate at the end.
     pub min_lr: f64,
-    /// Decoupled weight decay.
+    /// Weight decay.
     pub weight_decay: f64,
-    /// Decay of the first and second moment.
+    /// Decay of the first and second moment (AdamW).
     pub betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// Added to the root of the second moment (AdamW).
     pub eps: f64,
+    /// Momentum (`sgd`).
+    #[serde(skip_serializing_if = "is_default_momentum")]
+    pub momentum: f64,
     /// Epochs of linear warm-up from 0; at most half of all epochs are used for it.
     pub warmup_epochs: f64,
     /// Shape after the warm-up.
@@ -41,11 +67,13 @@ impl OptimiserOptions {
     #[must_use]
     pub fn pretraining() -> Self {
         Self {
+            kind: OptimiserKind::Adamw,
             lr: 1e-4,
             min_lr: 0.0,
             weight_decay: 0.05,
             betas: [0.9, 0.95],
             eps: 1e-8,
+            momentum: MOMENTUM,
             warmup_epochs: 40.0,
             decay: LrDecay::Cosine,
             clip_norm: 0.0,
@@ -62,6 +90,22 @@ impl OptimiserOptions {
             ..Self::pretraining()
         }
     }
+
+    /// The same optimiser with what its rule does not read at one value.
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        match self.kind {
+            OptimiserKind::Adamw => Self {
+                momentum: MOMENTUM,
+                ..self
+            },
+            OptimiserKind::Sgd => Self {
+                betas: Self::pretraining().betas,
+                eps: Self::pretraining().eps,
+                ..self
+            },
+        }
+    }
 }
 
 impl Default for OptimiserOptions {
@@ -70,7 +114,7 @@ impl Default for OptimiserOptions {
     }
 }
 
-/// AdamW of fine-tuning. One-dimensional parameters and biases are never decayed.
+/// The optimiser of fine-tuning. One-dimensional parameters and biases are never decayed.
 ///
 /// The same options as [`OptimiserOptions`]; what a manifest leaves out has the values of
 /// [`OptimiserOptions::finetuning`] instead.
@@ -81,16 +125,22 @@ impl Default for OptimiserOptions {
     deny_unknown_fields
 )]
 pub(super) struct FinetuningOptimiser {
+    /// Rule of an update.
+    #[serde(skip_serializing_if = "is_default")]
+    kind: OptimiserKind,
     /// Peak learning rate.
     lr: f64,
     /// Learning rate at the end.
     min_lr: f64,
-    /// Decoupled weight decay.
+    /// Weight decay.
     weight_decay: f64,
-    /// Decay of the first and second moment.
+    /// Decay of the first and second moment (AdamW).
     betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// Added to the root of the second moment (AdamW).
     eps: f64,
+    /// Momentum (`sgd`).
+    #[serde(skip_serializing_if = "is_default_momentum")]
+    momentum: f64,
     /// Epochs of linear warm-up from 0; at most half of all epochs are used for it.
     warmup_epochs: f64,
     /// Shape after the warm-up.

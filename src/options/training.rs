@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::OptimiserOptions;
 use super::optimiser::FinetuningOptimiser;
+use super::{OptimiserOptions, is_default};
 
 /// What follows when the memory does not hold a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +16,18 @@ pub enum OnOutOfMemory {
     /// The training goes on with half the images per pass, once in a run. Statistics of batch
     /// normalisation are then those of smaller batches, and the artifact says so.
     Halve,
+}
+
+/// Numbers of activations and convolutions in training. Weights, normalisation statistics, losses
+/// and the optimiser are always in single precision, and so is prediction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComputePrecision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Half precision with the range of single (8 bits of mantissa): for GPUs.
+    Bf16,
 }
 
 /// Pre-training, whatever the pretext task.
@@ -33,6 +45,9 @@ pub struct PretrainOptions {
     /// What follows when memory runs out.
     #[serde(skip_serializing_if = "is_default")]
     pub on_out_of_memory: OnOutOfMemory,
+    /// Numbers of activations and convolutions.
+    #[serde(skip_serializing_if = "is_default")]
+    pub precision: ComputePrecision,
     /// Steps per epoch at most; 0 is no limit. The samples differ from epoch to epoch.
     pub max_steps: usize,
     /// Optimiser and schedule.
@@ -46,6 +61,7 @@ impl Default for PretrainOptions {
             batch: 48,
             micro_batch: 0,
             on_out_of_memory: OnOutOfMemory::default(),
+            precision: ComputePrecision::default(),
             max_steps: 0,
             optimiser: OptimiserOptions::pretraining(),
         }
@@ -65,11 +81,6 @@ fn pass(batch: usize, micro_batch: usize) -> usize {
         0 => batch,
         n => n.min(batch),
     }
-}
-
-/// Options that came later leave the keys of those who do not use them alone.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// Loss of the segmentation network.
@@ -123,6 +134,39 @@ impl Default for TransferOptions {
     }
 }
 
+/// What of a network is taken from a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InitPart {
+    /// The encoder; the decoder starts from the seed, as after pre-training.
+    #[default]
+    Encoder,
+    /// All of it.
+    Network,
+}
+
+/// Weights from a file, which fine-tuning starts from instead of a pre-trained encoder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct InitOptions {
+    /// File, from the folder of the project: safetensors, or a checkpoint of PyTorch (`.pth`). Its
+    /// content is part of the key, its name is not. Without one there is no such start.
+    pub file: String,
+    /// What is taken from it.
+    pub part: InitPart,
+    /// What stands before the network's names in the file, e.g. `state_dict.module`; found where it
+    /// is left out.
+    pub prefix: String,
+}
+
+impl InitOptions {
+    /// Whether there is a file.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        !self.file.is_empty()
+    }
+}
+
 /// Fine-tuning for segmentation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -138,6 +182,9 @@ pub struct FinetuneOptions {
     /// What follows when memory runs out.
     #[serde(skip_serializing_if = "is_default")]
     pub on_out_of_memory: OnOutOfMemory,
+    /// Numbers of activations and convolutions.
+    #[serde(skip_serializing_if = "is_default")]
+    pub precision: ComputePrecision,
     /// Steps per epoch at most; 0 is no limit.
     pub max_steps: usize,
     /// Optimiser and schedule.
@@ -151,6 +198,9 @@ pub struct FinetuneOptions {
     pub select: ValidationSelect,
     /// Transfer of the encoder.
     pub transfer: TransferOptions,
+    /// Weights from a file.
+    #[serde(skip_serializing_if = "is_default")]
+    pub init: InitOptions,
 }
 
 impl Default for FinetuneOptions {
@@ -160,12 +210,14 @@ impl Default for FinetuneOptions {
             batch: 56,
             micro_batch: 0,
             on_out_of_memory: OnOutOfMemory::default(),
+            precision: ComputePrecision::default(),
             max_steps: 0,
             optimiser: OptimiserOptions::finetuning(),
             loss: SegmentationLoss::default(),
             augment: LightAugment::default(),
             select: ValidationSelect::default(),
             transfer: TransferOptions::default(),
+            init: InitOptions::default(),
         }
     }
 }

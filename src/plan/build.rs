@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::memo::{Memo, Remembered, StageSpec};
 use super::spec::{
-    ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, PhantomSpec, PrepareSpec, PretrainSpec,
-    SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
+    ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, InitSpec, PhantomSpec, PrepareSpec,
+    PretrainSpec, SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
 };
 use super::{DeviceClass, Input, Key, Plan, Stage};
-use crate::options::{Reference, SliceOptions, SliceUse};
+use crate::options::{FinetuneOptions, InitOptions, Reference, SliceOptions, SliceUse};
 use crate::study::{CellSettings, Column, Resolved, ResolvedStudy};
 
 /// What is known about a data set on disk before planning.
@@ -281,16 +281,21 @@ impl Builder<'_> {
         if let Some(encoder) = encoder {
             inputs.push(input("encoder", encoder));
         }
+        let (init, context) = init_of(s);
         let model = self.once(
             FinetuneSpec {
                 backbone: s.backbone.clone(),
-                finetune: s.finetune.clone(),
+                finetune: FinetuneOptions {
+                    init: InitOptions::default(),
+                    ..s.finetune.clone()
+                },
+                init,
                 slices: slice_spec(&s.slices, s.slices.train),
                 label,
                 seed,
             },
             inputs,
-            Value::Null,
+            context,
             || format!("finetune {row} {shown} {label} % seed {seed}"),
         );
         self.once(
@@ -375,6 +380,26 @@ fn input(role: &str, key: Key) -> Input {
         role: role.to_owned(),
         key,
     }
+}
+
+/// The file that a fine-tuning starts from, and where it lies.
+fn init_of(s: &CellSettings) -> (Option<InitSpec>, Value) {
+    if !s.finetune.init.is_used() {
+        return (None, Value::Null);
+    }
+    let spec = InitSpec {
+        digest: s
+            .init
+            .as_ref()
+            .map_or_else(String::new, |f| f.digest.clone()),
+        part: s.finetune.init.part,
+        prefix: s.finetune.init.prefix.clone(),
+    };
+    let context = match &s.init {
+        Some(file) => json!({ "init": file.path }),
+        None => Value::Null,
+    };
+    (Some(spec), context)
 }
 
 fn slice_spec(options: &SliceOptions, slices: SliceUse) -> SliceSpec {

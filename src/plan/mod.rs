@@ -15,7 +15,7 @@ pub use forecast::{Basis, Cost, Costs, Forecast, KindForecast, Past};
 pub use graph::Graph;
 pub use key::{DeviceClass, Key, KeyError, canonical_json};
 pub use spec::{
-    ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, PhantomSpec, PrepareSpec, PretrainSpec,
-    SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
+    ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, InitSpec, PhantomSpec, PrepareSpec,
+    PretrainSpec, SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
 };
 pub use stage::{Input, Plan, Stage, StageKind};

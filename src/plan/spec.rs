@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Key;
 use crate::options::{
     Aggregation, AmlpOptions, BackboneOptions, ClusterOptions, FinetuneOptions, HausdorffMode,
-    LayoutOptions, MetricOptions, PhantomOptions, PrepareOptions, PretrainOptions, SliceUse,
-    SplitOptions,
+    InitPart, LayoutOptions, MetricOptions, PhantomOptions, PrepareOptions, PretrainOptions,
+    SliceUse, SplitOptions,
 };
 
 /// Writes synthetic patients.
@@ -91,13 +91,27 @@ pub struct PretrainSpec {
     pub seed: u64,
 }
 
+/// A file of weights that a training starts from: its content, not its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitSpec {
+    /// Digest of the file; empty where nobody has looked at it.
+    pub digest: String,
+    /// What is taken from it.
+    pub part: InitPart,
+    /// What stands before the network's names in it.
+    pub prefix: String,
+}
+
 /// Fine-tuning. Inputs `index`, `prepared`, `split`, and `encoder` where there was pre-training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinetuneSpec {
     /// Network.
     pub backbone: BackboneOptions,
-    /// Training.
+    /// Training, without the name of a file of weights.
     pub finetune: FinetuneOptions,
+    /// The file that it starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<InitSpec>,
     /// Slices.
     pub slices: SliceSpec,
     /// Percent of labelled training cases.

@@ -13,9 +13,12 @@ use crate::data::images::Images;
 use crate::data::split::Fold;
 use crate::engine::{StageContext, StageError};
 use crate::nn::device;
+use crate::nn::foreign::WeightsFile;
 use crate::nn::weights::Weights;
-use crate::options::{BackboneOptions, PrepareOptions, ValidationSelect};
-use crate::plan::FinetuneSpec;
+use crate::options::{
+    BackboneOptions, FinetuneOptions, InitOptions, PrepareOptions, ValidationSelect,
+};
+use crate::plan::{FinetuneSpec, InitSpec, Stage};
 use crate::train::{Checkpoints, FinetuneJob, finetune};
 
 /// All weights of the network.
@@ -44,6 +47,7 @@ pub(super) struct Card {
 
 pub(super) fn run(
     spec: &FinetuneSpec,
+    stage: &Stage,
     runner: &Runner,
     cx: &mut StageContext<'_>,
 ) -> Result<(), StageError> {
@@ -71,6 +75,24 @@ pub(super) fn run(
         Ok(folder) => Some(Weights::load(&folder.join(ENCODER))?),
         Err(_) => None,
     };
+    let init = match &spec.init {
+        Some(init) => Some(open(init, stage)?),
+        None => None,
+    };
+    let options = FinetuneOptions {
+        init: spec
+            .init
+            .as_ref()
+            .map_or_else(InitOptions::default, |i| InitOptions {
+                file: stage.context["init"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+                part: i.part,
+                prefix: i.prefix.clone(),
+            }),
+        ..spec.finetune.clone()
+    };
     let device = device::open(runner.device)?;
     cx.set_device(runner.device.resolve().to_string());
     let step = spec.finetune.batch.min(images.len());
@@ -80,8 +102,9 @@ pub(super) fn run(
         images: &images,
         validation: validation.as_ref().map(|v| v as &dyn Images),
         encoder: encoder.as_ref(),
+        init: init.as_ref(),
         backbone: &spec.backbone,
-        options: &spec.finetune,
+        options: &options,
         pass,
         seed: spec.seed,
         device: &device,
@@ -105,4 +128,17 @@ pub(super) fn run(
     };
     write_json(&cx.output().join(CARD), &card)?;
     Ok(())
+}
+
+/// The file of weights that the plan means.
+fn open(init: &InitSpec, stage: &Stage) -> Result<WeightsFile, StageError> {
+    let path = stage.context.get("init").and_then(|path| path.as_str());
+    let path = path.ok_or_else(|| StageError::data("the file of finetune.init is not known"))?;
+    let file = WeightsFile::open(path.as_ref()).map_err(|e| StageError::data(e.to_string()))?;
+    if file.digest() != init.digest {
+        return Err(StageError::data(format!(
+            "{path} is not the file of the plan any more; plan again"
+        )));
+    }
+    Ok(file)
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod evaluate;
+mod export;
 mod files;
 mod finetune;
 mod index;
@@ -15,6 +16,7 @@ mod split;
 mod tabulate;
 
 pub use evaluate::Evaluation;
+pub use export::export_weights;
 pub use files::{CASES, INDEX, SCORES, SPLIT};
 pub use index::Indexed;
 pub use model::{Model, PredictError};

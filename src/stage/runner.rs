@@ -53,7 +53,7 @@ impl RunStage for Runner {
             StageKind::Prepare => prepare::run(&spec(stage)?, stage, cx),
             StageKind::Cluster => cluster::run(&spec(stage)?, cx),
             StageKind::Pretrain => pretrain::run(&spec(stage)?, self, cx),
-            StageKind::Finetune => finetune::run(&spec(stage)?, self, cx),
+            StageKind::Finetune => finetune::run(&spec(stage)?, stage, self, cx),
             StageKind::Evaluate => evaluate::run(&spec(stage)?, self.device, cx),
             StageKind::Tabulate => tabulate::run(&spec(stage)?, &self.ledger, cx),
         }

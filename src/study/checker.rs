@@ -102,6 +102,17 @@ impl<'a> Checker<'a> {
         self.optimiser("pretrain.optimiser", &s.pretrain.optimiser)?;
         self.optimiser("finetune.optimiser", &s.finetune.optimiser)?;
         self.prepare(s)?;
+        if s.finetune.init.is_used() && s.pretext != "none" {
+            return Err(self
+                .fail_any(
+                    &["finetune.init.file", "pretext"],
+                    format!(
+                        "finetune.init.file and the encoder of pretext '{}' exclude each other",
+                        s.pretext
+                    ),
+                )
+                .hint("pretext = \"none\" in rows that start from a file"));
+        }
         if s.slices.pretrain == SliceUse::Lesion {
             return Err(self
                 .fail(
@@ -150,6 +161,16 @@ impl<'a> Checker<'a> {
             }
         }
         self.inside(&key("eps"), o.eps, 0.0, 1.0)?;
+        if !(0.0..1.0).contains(&o.momentum) {
+            return Err(self.fail(
+                &key("momentum"),
+                format!(
+                    "{} = {} is out of range: from 0 to below 1",
+                    key("momentum"),
+                    o.momentum
+                ),
+            ));
+        }
         self.within(&key("warmup_epochs"), o.warmup_epochs, 0.0, 1e6)?;
         self.within(&key("clip_norm"), o.clip_norm, 0.0, 1e9)
     }

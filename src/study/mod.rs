@@ -18,6 +18,6 @@ pub use project::project_root;
 pub use registry::{layout_names, metric_names, modalities_of, pretext_names, pretext_version};
 pub use resolve::{Places, Request, Resolution, resolve};
 pub use resolved::{
-    Cell, CellSettings, Column, PretextSpec, Resolved, ResolvedClaim, ResolvedData, ResolvedStudy,
-    Row,
+    Cell, CellSettings, Column, InitFile, PretextSpec, Resolved, ResolvedClaim, ResolvedData,
+    ResolvedStudy, Row,
 };

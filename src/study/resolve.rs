@@ -763,20 +763,26 @@ fn cell_settings(tree: &Table, fallback: &Node) -> Result<CellSettings, Diagnost
             })
         }
     };
-    let pretrain = if pretext.is_some() {
+    let mut pretrain = if pretext.is_some() {
         settings.pretrain
     } else {
         crate::options::PretrainOptions::default()
     };
+    pretrain.optimiser = pretrain.optimiser.canonical();
     let mut finetune = settings.finetune;
-    if pretext.is_none() {
-        finetune.transfer = crate::options::TransferOptions::default();
+    finetune.optimiser = finetune.optimiser.canonical();
+    if !finetune.init.is_used() {
+        finetune.init = crate::options::InitOptions::default();
+        if pretext.is_none() {
+            finetune.transfer = crate::options::TransferOptions::default();
+        }
     }
     Ok(CellSettings {
         pretext,
         backbone: settings.backbone,
         pretrain,
         finetune,
+        init: None,
         prepare: settings.prepare,
         slices: settings.slices,
         split: settings.split,

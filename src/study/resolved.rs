@@ -131,6 +131,15 @@ pub struct PretextSpec {
     pub amlp: AmlpOptions,
 }
 
+/// A file of weights on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InitFile {
+    /// Where it lies.
+    pub path: String,
+    /// Digest of its content.
+    pub digest: String,
+}
+
 /// What a cell is computed with; options that have no effect stand at their defaults.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CellSettings {
@@ -142,6 +151,8 @@ pub struct CellSettings {
     pub pretrain: PretrainOptions,
     /// Fine-tuning.
     pub finetune: FinetuneOptions,
+    /// The file of `finetune.init`, once somebody has looked at it.
+    pub init: Option<InitFile>,
     /// Preparation.
     pub prepare: PrepareOptions,
     /// Slice selection.

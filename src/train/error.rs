@@ -6,6 +6,7 @@ use crate::cluster::points::PointsError;
 use crate::mask::labels::LabelError;
 use crate::mask::patch::PatchError;
 use crate::nn::backbone::BackboneError;
+use crate::nn::foreign::ForeignError;
 use crate::nn::weights::WeightsError;
 
 /// Why a training did not end well.
@@ -54,6 +55,9 @@ pub enum TrainError {
     /// Weights do not fit.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A file of weights does not fit.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// The label table does not fit.
     #[error(transparent)]
     Labels(#[from] LabelError),

@@ -6,9 +6,11 @@ use super::run::{Loop, run};
 use super::{Checkpoints, EpochLog, Observer, Segmentation, TrainError, recalibrate};
 use crate::data::images::Images;
 use crate::nn::backbone::{ENCODER, UNet};
+use crate::nn::foreign::WeightsFile;
 use crate::nn::init::Initialiser;
+use crate::nn::precision::set_precision;
 use crate::nn::weights::Weights;
-use crate::options::{BackboneOptions, FinetuneOptions, ValidationSelect};
+use crate::options::{BackboneOptions, FinetuneOptions, InitPart, ValidationSelect};
 
 /// What is fine-tuned, on what, where.
 #[derive(Clone, Copy)]
@@ -19,6 +21,8 @@ pub struct FinetuneJob<'a> {
     pub validation: Option<&'a dyn Images>,
     /// Pre-trained encoder; none trains from scratch.
     pub encoder: Option<&'a Weights>,
+    /// File of weights to start from, as `options.init` says.
+    pub init: Option<&'a WeightsFile>,
     /// Network.
     pub backbone: &'a BackboneOptions,
     /// Epochs, batch, optimiser, loss.
@@ -43,8 +47,8 @@ pub struct FinetuneOutput {
     pub curve: Vec<EpochLog>,
 }
 
-/// Fine-tunes. Only the encoder is transferred; the decoder starts from the weights of the seed,
-/// the same ones with and without a pre-trained encoder.
+/// Fine-tunes. Of pre-training only the encoder is transferred; the decoder starts from the weights
+/// of the seed, the same ones with and without a pre-trained encoder, unless a file brings it.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -60,15 +64,23 @@ pub fn finetune(
     UNet::check(job.backbone, height, width)?;
     let mut init = Initialiser::new(job.seed, &device);
     let mut model = UNet::init(job.backbone, channels, job.images.regions(), &mut init)?;
+    let (images, options) = (job.images, job.options);
+    if let Some(file) = job.init {
+        let part = match options.init.part {
+            InitPart::Encoder => ENCODER,
+            InitPart::Network => "",
+        };
+        model = file.load_into(model, part, &options.init.prefix)?;
+    }
     if let Some(encoder) = job.encoder {
         model = encoder.load_into(model, ENCODER)?;
-        if job.options.transfer.recalibrate_bn {
-            recalibrate(&model, job.images, job.pass, &device);
-        }
     }
-    let (images, options) = (job.images, job.options);
+    if options.transfer.recalibrate_bn && (job.encoder.is_some() || job.init.is_some()) {
+        recalibrate(&model, images, job.pass, &device);
+    }
+    model = set_precision(model, options.precision);
     let mut task = Segmentation::new(images, job.validation, options, job.pass, job.seed, &device)?;
-    let identity = serde_json::json!({
+    let mut identity = serde_json::json!({
         "task": "segmentation",
         "backbone": job.backbone,
         "options": options,
@@ -76,6 +88,9 @@ pub fn finetune(
         "images": images.len(),
         "encoder": job.encoder.map(|e| e.to_bytes().map(|b| blake3::hash(&b).to_string())).transpose()?,
     });
+    if let Some(file) = job.init {
+        identity["init"] = file.digest().into();
+    }
     let settings = Loop {
         images: images.len(),
         epochs: options.epochs,

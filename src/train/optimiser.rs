@@ -1,8 +1,9 @@
-//! AdamW with its state in our hands.
+//! AdamW and stochastic gradient descent with their state in our hands.
 //!
 //! burn's arithmetic per parameter, but not burn's `ModuleOptimizer`: that one restores its state
 //! through the default device of the build, which need not be the device of the run, and clips
-//! gradients per tensor where the global norm is meant.
+//! gradients per tensor where the global norm is meant. Nor burn's `Sgd`, which hides its velocity
+//! from checkpoints.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,10 +13,10 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::nn::update::{Adamw, adamw};
 use crate::nn::weights::{Array, ModulePath, Weights, host_values};
-use crate::options::OptimiserOptions;
+use crate::options::{OptimiserKind, OptimiserOptions};
 
-/// AdamW over all parameters of a module; parameters of one dimension (biases, normalisation) are
-/// not decayed.
+/// An optimiser over all parameters of a module; parameters of one dimension (biases,
+/// normalisation) are not decayed.
 pub struct Optimiser {
     options: OptimiserOptions,
     first: GradientsParams,
@@ -26,9 +27,9 @@ pub struct Optimiser {
 /// State of an optimiser by parameter name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moments {
-    /// First moments.
+    /// First moments, or velocities.
     pub first: Weights,
-    /// Second moments.
+    /// Second moments, where the rule has them.
     pub second: Weights,
     /// Updates that each parameter has seen.
     pub steps: BTreeMap<String, usize>,
@@ -144,28 +145,61 @@ impl ModuleMapper for Step<'_> {
         if let Some(scale) = &self.scale {
             gradient = gradient * scale.clone().reshape([1; D]);
         }
+        let lr = self.lr;
         let optimiser = &mut *self.optimiser;
-        let moments = optimiser
-            .first
-            .remove::<D>(id)
-            .zip(optimiser.second.remove::<D>(id))
-            .map(|(first, second)| [first, second]);
-        let options = &optimiser.options;
-        let rule = Adamw {
-            lr: self.lr,
-            betas: options.betas,
-            epsilon: options.eps,
-            weight_decay: if D == 1 { 0.0 } else { options.weight_decay },
-            step: optimiser.steps.get(&id).copied().unwrap_or(0) + 1,
-        };
         param.map(|tensor| {
             let trains = tensor.is_require_grad();
-            let (updated, [first, second]) = adamw(tensor.inner(), gradient, moments, rule);
-            optimiser.steps.insert(id, rule.step);
-            optimiser.first.register(id, first);
-            optimiser.second.register(id, second);
+            let updated = optimiser.update(id, lr, tensor.inner(), gradient);
             updated.autodiff().set_require_grad(trains)
         })
+    }
+}
+
+impl Optimiser {
+    /// The next value of the parameter `id`; its state goes on with it.
+    fn update<const D: usize>(
+        &mut self,
+        id: ParamId,
+        lr: f64,
+        value: Tensor<D>,
+        gradient: Tensor<D>,
+    ) -> Tensor<D> {
+        let first = self.first.remove::<D>(id);
+        let second = self.second.remove::<D>(id);
+        let step = self.steps.get(&id).copied().unwrap_or(0) + 1;
+        self.steps.insert(id, step);
+        let options = &self.options;
+        let weight_decay = if D == 1 { 0.0 } else { options.weight_decay };
+        match options.kind {
+            OptimiserKind::Adamw => {
+                let moments = first.zip(second).map(|(first, second)| [first, second]);
+                let rule = Adamw {
+                    lr,
+                    betas: options.betas,
+                    epsilon: options.eps,
+                    weight_decay,
+                    step,
+                };
+                let (updated, [first, second]) = adamw(value, gradient, moments, rule);
+                self.first.register(id, first);
+                self.second.register(id, second);
+                updated
+            }
+            OptimiserKind::Sgd => {
+                let gradient = if weight_decay > 0.0 {
+                    gradient + value.clone().mul_scalar(weight_decay)
+                } else {
+                    gradient
+                };
+                // The first velocity is the whole gradient, as PyTorch has it.
+                let velocity = match first {
+                    Some(velocity) => velocity.mul_scalar(options.momentum) + gradient,
+                    None => gradient,
+                };
+                self.first.register(id, velocity.clone());
+                value - velocity.mul_scalar(lr)
+            }
+        }
     }
 }
 
@@ -228,10 +262,14 @@ impl ModuleVisitor for Import<'_> {
                 Tensor::<D>::from_data(data, &tensor.device())
             })
         };
-        match (read(&self.moments.first), read(&self.moments.second)) {
-            (Some(first), Some(second)) => {
+        let second = read(&self.moments.second);
+        let has_second = self.optimiser.options.kind == OptimiserKind::Adamw;
+        match read(&self.moments.first) {
+            Some(first) if second.is_some() == has_second => {
                 self.optimiser.first.register(param.id, first);
-                self.optimiser.second.register(param.id, second);
+                if let Some(second) = second {
+                    self.optimiser.second.register(param.id, second);
+                }
                 self.optimiser.steps.insert(param.id, steps);
             }
             _ => self.misfit = Some(name),
@@ -283,6 +321,53 @@ mod tests {
     }
 
     #[test]
+    fn descent_with_momentum_by_hand() {
+        let (conv, x) = model();
+        let (momentum, decay, lr) = (0.8, 0.1, 0.01);
+        let mut optimiser = Optimiser::new(&OptimiserOptions {
+            kind: OptimiserKind::Sgd,
+            momentum,
+            weight_decay: decay,
+            ..OptimiserOptions::pretraining()
+        });
+        let mut net = conv;
+        let mut velocity = BTreeMap::<String, Vec<f64>>::new();
+        for _ in 0..3 {
+            let g = gradients(&net, &x);
+            let found = [
+                (
+                    "weight",
+                    host_values(g.get::<4>(net.weight.id).unwrap()),
+                    decay,
+                ),
+                (
+                    "bias",
+                    host_values(g.get::<1>(net.bias.as_ref().unwrap().id).unwrap()),
+                    0.0,
+                ),
+            ];
+            let before = Weights::of(&net);
+            net = optimiser.step(lr, net, g);
+            let after = Weights::of(&net);
+            for (name, gradient, decay) in found {
+                let (b, a) = (&before.0[name].values, &after.0[name].values);
+                let old = velocity.get(name).cloned();
+                let new: Vec<f64> = (0..gradient.len())
+                    .map(|i| {
+                        let g = f64::from(gradient[i]) + decay * f64::from(b[i]);
+                        old.as_ref().map_or(g, |v| momentum * v[i] + g)
+                    })
+                    .collect();
+                for i in 0..new.len() {
+                    let expected = f64::from(b[i]) - lr * new[i];
+                    assert!((f64::from(a[i]) - expected).abs() < 1e-5, "{name}");
+                }
+                velocity.insert(name.to_owned(), new);
+            }
+        }
+    }
+
+    #[test]
     fn clipping_scales_all_gradients_by_one_factor() {
         let (conv, x) = model();
         let g = gradients(&conv, &x);
@@ -303,8 +388,23 @@ mod tests {
 
     #[test]
     fn state_goes_out_and_back_bit_exact() {
+        for kind in [OptimiserKind::Adamw, OptimiserKind::Sgd] {
+            goes_out_and_back(&OptimiserOptions { kind, ..options() });
+        }
+        // State of one rule is no state of the other.
+        let (net, x) = model();
+        let mut adamw = Optimiser::new(&options());
+        let net = adamw.step(0.01, net.clone(), gradients(&net, &x));
+        let mut sgd = Optimiser::new(&OptimiserOptions {
+            kind: OptimiserKind::Sgd,
+            ..options()
+        });
+        assert!(sgd.import(&net, &adamw.export(&net)).is_err());
+    }
+
+    fn goes_out_and_back(options: &OptimiserOptions) {
         let (conv, x) = model();
-        let mut a = Optimiser::new(&options());
+        let mut a = Optimiser::new(options);
         let mut net = conv;
         for _ in 0..3 {
             let g = gradients(&net, &x);
@@ -312,7 +412,7 @@ mod tests {
         }
         let moments = a.export(&net);
         assert_eq!(moments.steps["weight"], 3);
-        let mut b = Optimiser::new(&options());
+        let mut b = Optimiser::new(options);
         b.import(&net, &moments).unwrap();
         let na = a.step(0.01, net.clone(), gradients(&net, &x));
         let nb = b.step(0.01, net.clone(), gradients(&net, &x));

@@ -5,6 +5,7 @@ use burn::tensor::Device;
 use super::run::{Loop, run};
 use super::{Checkpoints, EpochLog, Observer, TaskState, TrainError};
 use crate::data::images::Images;
+use crate::nn::precision::set_precision;
 use crate::nn::weights::Weights;
 use crate::options::{BackboneOptions, PretrainOptions};
 use crate::pretext::{Pretext, Setup};
@@ -65,6 +66,7 @@ pub fn pretrain<P: Pretext>(
         device: &device,
     };
     let (mut task, model) = P::task(options, &setup)?;
+    let model = set_precision(model, job.options.precision);
     let identity = serde_json::json!({
         "task": options,
         "backbone": job.backbone,

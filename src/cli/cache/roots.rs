@@ -137,7 +137,8 @@ pub(super) fn planned(args: &GcArgs, store: &Store) -> Result<HashSet<Key>, CliE
                 roots: roots.clone(),
                 ..Request::default()
             };
-            let resolved = study::resolve(manifest::load(file)?, &request)?.resolved;
+            let mut resolved = study::resolve(manifest::load(file)?, &request)?.resolved;
+            session::look_at_weights(&mut resolved, &root)?;
             let facts = session::facts(&resolved, &root, store)?;
             for class in DeviceClass::ALL {
                 let compiled = compile(&resolved, &facts, class, &ledger);

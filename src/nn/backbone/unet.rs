@@ -1,11 +1,11 @@
 //! 2D U-Net (`methods/backbones-detection-foundation.md` section 3).
 
-use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::module::{Flag, Module, Param};
+use burn::tensor::{DType, Tensor};
 
 use super::DoubleConv;
 use crate::nn::init::Initialiser;
-use crate::nn::layer::{Conv2d, MaxPool2x2, NormLayer, UpConv2x2};
+use crate::nn::layer::{Conv2d, MaxPool2x2, NormLayer, UpConv2x2, as_type};
 use crate::options::BackboneOptions;
 
 /// Prefix of the names of the encoder's tensors: the part that is transferred.
@@ -50,6 +50,10 @@ pub struct UNet {
     pub dec: Vec<DoubleConv>,
     /// 1x1 convolution to the output channels, with bias and without activation.
     pub out: Conv2d,
+    /// Whether activations are in half the precision
+    /// ([`set_precision`](crate::nn::precision::set_precision)). What goes in and comes out is in
+    /// single precision all the same.
+    pub bf16: Param<Flag>,
 }
 
 impl UNet {
@@ -93,7 +97,13 @@ impl UNet {
             dec.push(DoubleConv::init(init, options.norm, from, channels(level)));
         }
         let out = Conv2d::init(init, options.width, outputs, 1, true);
-        Ok(Self { enc, up, dec, out })
+        Ok(Self {
+            enc,
+            up,
+            dec,
+            out,
+            bf16: Param::from_bool(false),
+        })
     }
 
     /// Whether images of `height` and `width` fit.
@@ -121,7 +131,7 @@ impl UNet {
     /// Features of every level, finest first: `[n, width * 2^i, h / 2^i, w / 2^i]`.
     #[must_use]
     pub fn encode(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
-        self.encode_by(images, |block, x| block.forward(x))
+        in_single(self.features(images, |block, x| block.forward(x)))
     }
 
     /// [`UNet::encode`]; `observe` sees each normalisation with its input before it runs, in order.
@@ -130,16 +140,17 @@ impl UNet {
         images: Tensor<4>,
         observe: &mut dyn FnMut(&NormLayer, &Tensor<4>),
     ) -> Vec<Tensor<4>> {
-        self.encode_by(images, |block, x| block.forward_observed(x, observe))
+        in_single(self.features(images, |block, x| block.forward_observed(x, observe)))
     }
 
-    fn encode_by(
+    /// Features in the numbers of the activations.
+    fn features(
         &self,
         images: Tensor<4>,
         mut forward: impl FnMut(&DoubleConv, Tensor<4>) -> Tensor<4>,
     ) -> Vec<Tensor<4>> {
         let mut features = Vec::with_capacity(self.enc.len());
-        let mut x = images;
+        let mut x = as_type(images, self.activations());
         for (level, block) in self.enc.iter().enumerate() {
             if level > 0 {
                 x = MaxPool2x2.forward(x);
@@ -150,9 +161,19 @@ impl UNet {
         features
     }
 
+    fn activations(&self) -> DType {
+        if self.bf16.is_enabled() {
+            DType::BF16
+        } else {
+            DType::F32
+        }
+    }
+
     /// Features of [`UNet::encode`] to the output `[n, outputs, h, w]`.
     #[must_use]
-    pub fn decode(&self, mut features: Vec<Tensor<4>>) -> Tensor<4> {
+    pub fn decode(&self, features: Vec<Tensor<4>>) -> Tensor<4> {
+        let dtype = self.activations();
+        let mut features: Vec<_> = features.into_iter().map(|x| as_type(x, dtype)).collect();
         let Some(mut x) = features.pop() else {
             // No features, no images: an empty output of the right rank.
             return Tensor::empty([0, 0, 0, 0], &self.out.weight.val().device());
@@ -165,14 +186,19 @@ impl UNet {
         {
             x = block.forward(Tensor::cat(vec![skip, up.forward(x)], 1));
         }
-        self.out.forward(x)
+        as_type(self.out.forward(x), DType::F32)
     }
 
     /// `[n, inputs, h, w]` to `[n, outputs, h, w]`.
     #[must_use]
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        self.decode(self.encode(images))
+        self.decode(self.features(images, |block, x| block.forward(x)))
     }
+}
+
+fn in_single(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
+    let features = features.into_iter();
+    features.map(|x| as_type(x, DType::F32)).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use burn::module::{Flag, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::ops::{conv2d_norm_relu, norm_by_batch, norm_by_statistics, norm_relu_conv2d};
-use super::{Conv2d, Running};
+use super::{Conv2d, Running, as_type};
 use crate::nn::init::Initialiser;
 
 /// Added to the variance.
@@ -43,7 +43,7 @@ impl BatchNorm2d {
         }
     }
 
-    /// `[n, c, h, w]` to the same shape.
+    /// `[n, c, h, w]` to the same shape and numbers; statistics are in those of the parameters.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         self.run(input, false)
@@ -64,8 +64,8 @@ impl BatchNorm2d {
         }
         let [n, _, h, w] = input.dims();
         let parameters = [self.gamma.val(), self.beta.val()];
-        let (output, mean, variance) =
-            norm_relu_conv2d(input, parameters, conv.weight.val(), EPSILON);
+        let weight = as_type(conv.weight.val(), input.dtype());
+        let (output, mean, variance) = norm_relu_conv2d(input, parameters, weight, EPSILON);
         self.update(mean.inner(), variance.inner(), n * h * w);
         output
     }
@@ -79,7 +79,8 @@ impl BatchNorm2d {
         }
         let parameters = [self.gamma.val(), self.beta.val()];
         let statistics = self.running(&input.device());
-        conv2d_norm_relu(input, conv.weight.val(), parameters, statistics, EPSILON)
+        let weight = as_type(conv.weight.val(), input.dtype());
+        conv2d_norm_relu(input, weight, parameters, statistics, EPSILON)
     }
 
     /// Running mean and variance on a device.

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::as_type;
 use super::ops::same_conv2d;
 use crate::nn::init::Initialiser;
 
@@ -30,11 +31,13 @@ impl Conv2d {
         Self { weight, bias }
     }
 
-    /// `[n, in, h, w]` to `[n, out, h, w]`.
+    /// `[n, in, h, w]` to `[n, out, h, w]`, in the numbers of the input.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let bias = self.bias.as_ref().map(Param::val);
-        same_conv2d(input, self.weight.val(), bias)
+        let dtype = input.dtype();
+        let weight = as_type(self.weight.val(), dtype);
+        let bias = self.bias.as_ref().map(|bias| as_type(bias.val(), dtype));
+        same_conv2d(input, weight, bias)
     }
 }
 

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::as_type;
 use super::batch_norm::EPSILON;
 use crate::nn::init::Initialiser;
 
@@ -36,17 +37,19 @@ impl GroupNorm2d {
         Self::init(init, channels, channels)
     }
 
-    /// `[n, c, h, w]` to the same shape.
+    /// `[n, c, h, w]` to the same shape and numbers; statistics are in those of the parameters.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let [n, c, h, w] = input.dims();
+        let dtype = input.dtype();
+        let input = as_type(input, self.gamma.val().dtype());
         let x = input.reshape([n, self.groups, c / self.groups * h * w]);
         let x = x.clone() - x.mean_dim(2);
         let var = x.clone().square().mean_dim(2);
         let x = x / (var + EPSILON).sqrt();
         let gamma = self.gamma.val().reshape([1, c, 1, 1]);
         let beta = self.beta.val().reshape([1, c, 1, 1]);
-        x.reshape([n, c, h, w]) * gamma + beta
+        as_type(x.reshape([n, c, h, w]) * gamma + beta, dtype)
     }
 }
 

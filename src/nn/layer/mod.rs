@@ -8,6 +8,7 @@ mod group_norm;
 mod max_pool;
 mod norm;
 mod ops;
+mod precision;
 mod running;
 #[cfg(test)]
 mod testing;
@@ -20,5 +21,6 @@ pub use conv2d::Conv2d;
 pub use group_norm::GroupNorm2d;
 pub use max_pool::MaxPool2x2;
 pub use norm::NormLayer;
+pub use precision::as_type;
 pub use running::Running;
 pub use up_conv::UpConv2x2;

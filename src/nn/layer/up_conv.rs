@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::as_type;
 use super::ops::up_conv2d;
 use crate::nn::init::Initialiser;
 
@@ -26,10 +27,12 @@ impl UpConv2x2 {
         Self { weight, bias }
     }
 
-    /// `[n, in, h, w]` to `[n, out, 2h, 2w]`.
+    /// `[n, in, h, w]` to `[n, out, 2h, 2w]`, in the numbers of the input.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        up_conv2d(input, self.weight.val(), self.bias.val())
+        let dtype = input.dtype();
+        let weight = as_type(self.weight.val(), dtype);
+        up_conv2d(input, weight, as_type(self.bias.val(), dtype))
     }
 }
 

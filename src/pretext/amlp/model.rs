@@ -71,11 +71,11 @@ impl Network {
             }
             _ => input,
         };
-        let features = self.unet.encode(input);
-        let category = match (&self.head, features.last()) {
-            (Some(head), Some(bottleneck)) => Some(head.forward(bottleneck.clone())),
-            _ => None,
+        let Some(head) = &self.head else {
+            return (self.unet.forward(input), None);
         };
+        let features = self.unet.encode(input);
+        let category = features.last().map(|x| head.forward(x.clone()));
         (self.unet.decode(features), category)
     }
 }

@@ -4,8 +4,8 @@
 use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::Shape;
 use burn::tensor::ops::ConvOptions;
+use burn::tensor::{DType, Shape};
 
 use super::kernels::NormState;
 
@@ -109,6 +109,17 @@ pub(super) fn up_grads<B: Backend>(
     [input_grad, weight_grad]
 }
 
+/// `tensor` in numbers of type `dtype`.
+fn cast<B: Backend>(tensor: FloatTensor<B>, dtype: DType) -> FloatTensor<B> {
+    B::float_cast(tensor, dtype.into())
+}
+
+/// Types of input and parameters of a normalisation, where they differ.
+fn mixed(input: &impl TensorMetadata, gamma: &impl TensorMetadata) -> Option<[DType; 2]> {
+    let types = [input.dtype(), gamma.dtype()];
+    (types[0] != types[1]).then_some(types)
+}
+
 pub(super) fn norm<B: Backend>(
     input: FloatTensor<B>,
     gamma: FloatTensor<B>,
@@ -116,6 +127,11 @@ pub(super) fn norm<B: Backend>(
     epsilon: f64,
     relu: bool,
 ) -> BatchNormTrain<B> {
+    if let Some([own, wide]) = mixed(&input, &gamma) {
+        let mut norm = norm::<B>(cast::<B>(input, wide), gamma, beta, epsilon, relu);
+        norm.output = cast::<B>(norm.output, own);
+        return norm;
+    }
     let mut norm = B::batch_norm_train(input, gamma, beta, epsilon);
     if relu {
         norm.output = B::relu(norm.output);
@@ -123,7 +139,11 @@ pub(super) fn norm<B: Backend>(
     norm
 }
 
-pub(super) fn norm_by<B: Backend>(state: NormState<B>) -> FloatTensor<B> {
+pub(super) fn norm_by<B: Backend>(mut state: NormState<B>) -> FloatTensor<B> {
+    if let Some([own, wide]) = mixed(&state.input, &state.gamma) {
+        state.input = cast::<B>(state.input, wide);
+        return cast::<B>(norm_by::<B>(state), own);
+    }
     let output = B::batch_norm(
         state.input,
         state.gamma,
@@ -136,9 +156,15 @@ pub(super) fn norm_by<B: Backend>(state: NormState<B>) -> FloatTensor<B> {
 }
 
 pub(super) fn norm_grads<B: Backend>(
-    state: NormState<B>,
+    mut state: NormState<B>,
     mut grad: FloatTensor<B>,
 ) -> BatchNormTrainBackward<B> {
+    if let Some([own, wide]) = mixed(&state.input, &state.gamma) {
+        state.input = cast::<B>(state.input, wide);
+        let mut grads = norm_grads::<B>(state, cast::<B>(grad, wide));
+        grads.x_grad = cast::<B>(grads.x_grad, own);
+        return grads;
+    }
     if state.relu {
         grad = B::relu_backward(norm_by::<B>(state.clone()), grad);
     }

@@ -1,9 +1,11 @@
 //! The CPU device: kernels of [`cpu`](super::super::cpu) for `f32`, burn's own for other types.
+//!
+//! Numbers of half the precision (`bf16`) are widened, computed with as `f32`, and rounded once.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
-use burn::tensor::{DType, TensorData};
+use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward, FloatTensorOps};
+use burn::tensor::{DType, FloatDType, TensorData};
 
 use super::super::cpu::batch_norm::{Norm, Planes, Statistics, statistics};
 use super::super::cpu::conv::{self, ConvShape};
@@ -28,6 +30,18 @@ impl Numbers {
 
 fn tensor<const D: usize>(numbers: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(numbers, shape))
+}
+
+fn is_half(tensor: &FlexTensor) -> bool {
+    tensor.dtype() == DType::BF16
+}
+
+fn wide(tensor: FlexTensor) -> FlexTensor {
+    Flex::float_cast(tensor, FloatDType::F32)
+}
+
+fn half(tensor: FlexTensor) -> FlexTensor {
+    Flex::float_cast(tensor, FloatDType::BF16)
 }
 
 /// The sizes of an image or a weight.
@@ -303,25 +317,44 @@ fn pool_grad_f32(input: &FlexTensor, grad: &FlexTensor) -> Option<FlexTensor> {
 
 impl Kernels for Flex {
     fn conv(input: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
+        if is_half(&input) {
+            return half(Self::conv(wide(input), wide(weight), bias.map(wide)));
+        }
         conv_f32(&input, &weight, bias.as_ref())
             .unwrap_or_else(|| composed::conv::<Self>(input, weight, bias))
     }
 
     fn conv_input_grad(input: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if is_half(&grad) {
+            return half(Self::conv_input_grad(wide(input), wide(weight), wide(grad)));
+        }
         conv_input_grad_f32(&input, &weight, &grad)
             .unwrap_or_else(|| composed::conv_input_grad::<Self>(input, weight, grad))
     }
 
     fn conv_weight_grad(input: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if is_half(&grad) {
+            return half(Self::conv_weight_grad(
+                wide(input),
+                wide(weight),
+                wide(grad),
+            ));
+        }
         conv_weight_grad_f32(&input, &weight, &grad)
             .unwrap_or_else(|| composed::conv_weight_grad::<Self>(input, weight, grad))
     }
 
     fn bias_grad(grad: FlexTensor) -> FlexTensor {
+        if is_half(&grad) {
+            return half(Self::bias_grad(wide(grad)));
+        }
         bias_grad_f32(&grad).unwrap_or_else(|| composed::bias_grad::<Self>(grad))
     }
 
     fn up(input: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        if is_half(&input) {
+            return half(Self::up(wide(input), wide(weight), wide(bias)));
+        }
         up_f32(&input, &weight, &bias).unwrap_or_else(|| composed::up::<Self>(input, weight, bias))
     }
 
@@ -331,6 +364,10 @@ impl Kernels for Flex {
         grad: FlexTensor,
         needed: [bool; 2],
     ) -> [Option<FlexTensor>; 2] {
+        if is_half(&grad) {
+            let grads = Self::up_grads(wide(input), wide(weight), wide(grad), needed);
+            return grads.map(|grad| grad.map(half));
+        }
         up_grads_f32(&input, &weight, &grad, needed)
             .unwrap_or_else(|| composed::up_grads::<Self>(input, weight, grad, needed))
     }
@@ -342,23 +379,44 @@ impl Kernels for Flex {
         epsilon: f64,
         relu: bool,
     ) -> BatchNormTrain<Self> {
+        if is_half(&input) {
+            let mut norm = Self::norm(wide(input), gamma, beta, epsilon, relu);
+            norm.output = half(norm.output);
+            return norm;
+        }
         norm_f32(&input, &gamma, &beta, epsilon, relu)
             .unwrap_or_else(|| composed::norm::<Self>(input, gamma, beta, epsilon, relu))
     }
 
-    fn norm_by(state: NormState<Self>) -> FlexTensor {
+    fn norm_by(mut state: NormState<Self>) -> FlexTensor {
+        if is_half(&state.input) {
+            state.input = wide(state.input);
+            return half(Self::norm_by(state));
+        }
         norm_by_f32(&state).unwrap_or_else(|| composed::norm_by::<Self>(state))
     }
 
-    fn norm_grads(state: NormState<Self>, grad: FlexTensor) -> BatchNormTrainBackward<Self> {
+    fn norm_grads(mut state: NormState<Self>, grad: FlexTensor) -> BatchNormTrainBackward<Self> {
+        if is_half(&state.input) {
+            state.input = wide(state.input);
+            let mut grads = Self::norm_grads(state, wide(grad));
+            grads.x_grad = half(grads.x_grad);
+            return grads;
+        }
         norm_grads_f32(&state, &grad).unwrap_or_else(|| composed::norm_grads::<Self>(state, grad))
     }
 
     fn pool(input: FlexTensor) -> FlexTensor {
+        if is_half(&input) {
+            return half(Self::pool(wide(input)));
+        }
         pool_f32(&input).unwrap_or_else(|| composed::pool::<Self>(input))
     }
 
     fn pool_grad(input: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        if is_half(&input) {
+            return half(Self::pool_grad(wide(input), wide(grad)));
+        }
         pool_grad_f32(&input, &grad).unwrap_or_else(|| composed::pool_grad::<Self>(input, grad))
     }
 }

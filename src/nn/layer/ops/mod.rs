@@ -27,6 +27,9 @@ use burn::tensor::Tensor;
 use kernels::Kernels;
 
 /// Operations of the layers, differentiable where the inputs are.
+///
+/// All tensors of an operation have numbers of one type. Normalisations differ: their input and its
+/// gradient may be of half the precision of parameters, statistics and their gradients.
 #[backend_extension(
     Flex,
     Cube: cfg(feature = "cuda"),
