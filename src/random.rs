@@ -57,6 +57,10 @@ pub enum Purpose {
     Fill = 0x4649_4C4C,
     /// Labels flipped on purpose (Table IX).
     Flip = 0x464C_4950,
+    /// First keys of a queue.
+    Queue = 0x5155_4555,
+    /// Mixtures of images and features.
+    Mixture = 0x4D49_5854,
 }
 
 /// A stream of numbers for one purpose and one set of coordinates.

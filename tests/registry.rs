@@ -55,6 +55,7 @@ fn pretext_tasks_and_layouts_are_used_by_a_manifest() {
     for path in [
         "ablation.toml",
         "base/paper.toml",
+        "main.toml",
         "hippocampus.toml",
         "sarcoma.toml",
     ] {

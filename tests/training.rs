@@ -18,7 +18,7 @@ use amlp_run::pretext::amlp::{Amlp, AmlpTask, Network};
 use amlp_run::pretext::{Pretext, Setup};
 use amlp_run::random::{Purpose, Stream};
 use amlp_run::train::{
-    Checkpoints, EpochLog, EpochPlan, FinetuneJob, FinetuneOutput, Observer, Predictor,
+    Checkpoints, EpochLog, EpochPlan, FinetuneJob, FinetuneOutput, Moment, Observer, Predictor,
     PretrainJob, PretrainOutput, Progress, Task, TrainError, finetune, pretrain,
 };
 use burn::module::{Module, ModuleVisitor, Param};
@@ -681,6 +681,15 @@ fn best_keeps_the_epoch_that_validation_prefers() {
     ));
 }
 
+fn at(epoch: usize) -> Moment {
+    Moment {
+        epoch,
+        epochs: 10,
+        step: 0,
+        steps: 1,
+    }
+}
+
 fn task<'a>(
     options: &AmlpOptions,
     images: &'a InMemory,
@@ -743,7 +752,7 @@ fn only_masked_and_unfrozen_patches_change_and_they_follow_their_image() {
                 assert!(slope(&b) == 0.0 || (0.89..1.11).contains(&ratio), "{ratio}");
             }
         }
-        let loss = task.step(&model, batch, epoch).unwrap();
+        let loss = task.step(&model, batch, &at(epoch)).unwrap();
         assert!(loss.into_scalar::<f32>().is_finite());
         // Nothing moves before the epoch ends.
         assert_eq!(table(&task), before);
@@ -767,7 +776,7 @@ fn only_masked_and_unfrozen_patches_change_and_they_follow_their_image() {
     constant.labels.update = false;
     let (mut fixed, model) = self::task(&constant, &images, &labels, &device, &network);
     let batch = fixed.plan(1).batch(&[0, 1, 2, 3]).unwrap();
-    fixed.step(&model, batch, 1).unwrap();
+    fixed.step(&model, batch, &at(1)).unwrap();
     let scalars = fixed.after_epoch(&model, 1).unwrap();
     assert_eq!(table(&fixed).concat(), labels);
     assert!(scalars["l_ccl"] != 0.0);
@@ -790,7 +799,7 @@ fn gradients(options: &AmlpOptions) -> Vec<Vec<f32>> {
     let labels = categories(&images);
     let (mut task, model) = task(options, &images, &labels, &device, &network);
     let batch = task.plan(2).batch(&[0, 1, 2, 3]).unwrap();
-    let loss = task.step(&model, batch, 2).unwrap();
+    let loss = task.step(&model, batch, &at(2)).unwrap();
     let all = GradientsParams::from_grads(loss.backward(), &model);
     let mut read = Read(&all, Vec::new());
     model.visit(&mut read);

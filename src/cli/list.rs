@@ -9,6 +9,8 @@ struct Entry {
     name: String,
     about: String,
     reference: String,
+    /// What else JSON says.
+    more: Value,
 }
 
 pub(super) fn list(args: &ListArgs) -> Result<ExitStatus, CliError> {
@@ -25,7 +27,14 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitStatus, CliError> {
         for what in wanted {
             let items: Vec<Value> = entries(what)
                 .into_iter()
-                .map(|e| json!({ "name": e.name, "about": e.about, "reference": e.reference }))
+                .map(|e| {
+                    let mut item =
+                        json!({ "name": e.name, "about": e.about, "reference": e.reference });
+                    if let (Some(item), Value::Object(more)) = (item.as_object_mut(), e.more) {
+                        item.extend(more);
+                    }
+                    item
+                })
                 .collect();
             object.insert(title(what).to_owned(), items.into());
         }
@@ -39,8 +48,12 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitStatus, CliError> {
         println!("{}", title(what));
         for e in entries(what) {
             println!("  {:<14} {}", e.name, e.about);
+            let kind = match (e.more["family"].as_str(), e.more["year"].as_u64()) {
+                (Some(family), Some(year)) => format!("{family}, {year}: "),
+                _ => String::new(),
+            };
             if !e.reference.is_empty() {
-                println!("  {:<14} {}", "", e.reference);
+                println!("  {:<14} {kind}{}", "", e.reference);
             }
         }
     }
@@ -62,6 +75,7 @@ fn entry(name: &str, about: &str, reference: &str) -> Entry {
         name: name.to_owned(),
         about: about.to_owned(),
         reference: reference.to_owned(),
+        more: Value::Null,
     }
 }
 
@@ -69,7 +83,10 @@ fn entries(what: Listed) -> Vec<Entry> {
     match what {
         Listed::Methods => crate::pretext::REGISTRY
             .iter()
-            .map(|m| entry(m.name, m.doc, m.paper))
+            .map(|m| Entry {
+                more: json!({ "family": m.family.name(), "year": m.year, "version": m.version }),
+                ..entry(m.name, m.doc, m.paper)
+            })
             .collect(),
         Listed::Backbones => crate::nn::backbone::REGISTRY
             .iter()

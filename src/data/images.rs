@@ -21,6 +21,12 @@ pub trait Images: Sync {
     /// Writes image `index` into `out`, `[channels, height, width]` row-major.
     fn image(&self, index: usize, out: &mut [f32]);
 
+    /// Volume of image `index`, counted from 0: the images of a volume follow each other, in the
+    /// order of z. Without volumes each image is one.
+    fn volume(&self, index: usize) -> usize {
+        index
+    }
+
     /// Number of label regions.
     fn regions(&self) -> usize;
 

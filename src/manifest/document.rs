@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::options::{
-    AmlpOptions, BackboneOptions, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
+    BackboneOptions, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
     PrepareOptions, PretrainOptions, SliceOptions, SlurmOptions, SplitOptions,
 };
+use crate::pretext::{Pretext, methods};
 
 /// Readings of the paper's losses (`preset`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,14 +72,23 @@ pub type Matrix = BTreeMap<String, Vec<MatrixValue>>;
 
 /// Structs of scopes: their own fields, and every setting as an optional field.
 macro_rules! scopes {
-    ($( $(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $fname:ident : $fty:ty,)* } )*) => {
-        $(
+    ($methods:tt $( $(#[$meta:meta])* $name:ident $fields:tt )*) => {
+        $( scope! { $methods $(#[$meta])* $name $fields } )*
+    };
+}
+
+/// One of them; `$method` are the pretext tasks, each with a table of options.
+macro_rules! scope {
+    (
+        [$($method:ident: $task:ty;)*]
+        $(#[$meta:meta])* $name:ident { $($(#[$fmeta:meta])* $fname:ident : $fty:ty,)* }
+    ) => {
             $(#[$meta])*
             #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
             #[serde(default, deny_unknown_fields)]
             pub struct $name {
                 $($(#[$fmeta])* pub $fname: $fty,)*
-                /// Pretext task: `none` is training from scratch.
+                /// Pretext task, by name: `none` is training from scratch.
                 pub pretext: Option<String>,
                 /// Reading of the losses.
                 pub preset: Option<Preset>,
@@ -93,8 +104,10 @@ macro_rules! scopes {
                 pub ccl: Option<bool>,
                 /// Clustering, by name (short for `amlp.cluster.method`).
                 pub clustering: Option<crate::options::ClusterMethod>,
-                /// Options of AMLP.
-                pub amlp: Option<AmlpOptions>,
+                $(
+                    /// Options of the pretext task of this name.
+                    pub $method: Option<<$task as Pretext>::Options>,
+                )*
                 /// The network.
                 pub backbone: Option<BackboneOptions>,
                 /// Pre-training.
@@ -110,69 +123,111 @@ macro_rules! scopes {
                 /// Metrics and aggregation.
                 pub evaluate: Option<EvaluateOptions>,
             }
-        )*
     };
 }
 
-/// Names of the settings, which may stand in every scope.
-pub const SETTING_KEYS: &[&str] = &[
-    "pretext",
-    "preset",
-    "mps",
-    "amr",
-    "crcl",
-    "rrl",
-    "ccl",
-    "clustering",
-    "amlp",
-    "backbone",
-    "pretrain",
-    "finetune",
-    "prepare",
-    "slices",
-    "split",
-    "evaluate",
-];
+macro_rules! settings {
+    ([$($method:ident: $task:ty;)*]) => {
+        /// Names of the settings, which may stand in every scope.
+        pub const SETTING_KEYS: &[&str] = &[
+            "pretext",
+            "preset",
+            "mps",
+            "amr",
+            "crcl",
+            "rrl",
+            "ccl",
+            "clustering",
+            $(stringify!($method),)*
+            "backbone",
+            "pretrain",
+            "finetune",
+            "prepare",
+            "slices",
+            "split",
+            "evaluate",
+        ];
 
-/// Everything that a cell of a table is computed with, after all scopes are merged.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Settings {
-    /// Pretext task: `none` is training from scratch.
-    pub pretext: String,
-    /// Reading of the losses.
-    pub preset: Preset,
-    /// Masked patches selection on or off.
-    pub mps: Option<bool>,
-    /// Adjustable masking ratio on or off.
-    pub amr: Option<bool>,
-    /// Both consistency losses on or off; without MPS only RRL remains (paper, section IV-B).
-    pub crcl: Option<bool>,
-    /// Relative reconstruction loss on or off.
-    pub rrl: Option<bool>,
-    /// Category consistency loss on or off.
-    pub ccl: Option<bool>,
-    /// Clustering, by name (short for `amlp.cluster.method`).
-    pub clustering: Option<crate::options::ClusterMethod>,
-    /// Options of AMLP.
-    pub amlp: AmlpOptions,
-    /// The network.
-    pub backbone: BackboneOptions,
-    /// Pre-training.
-    pub pretrain: PretrainOptions,
-    /// Fine-tuning.
-    pub finetune: FinetuneOptions,
-    /// Preparation; everywhere but at the root it lies over the data set's own.
-    pub prepare: PrepareOptions,
-    /// Slice selection.
-    pub slices: SliceOptions,
-    /// Patient split.
-    pub split: SplitOptions,
-    /// Metrics and aggregation.
-    pub evaluate: EvaluateOptions,
+        /// Everything that a cell of a table is computed with, after all scopes are merged.
+        #[derive(Clone, Debug, PartialEq, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Settings {
+            /// Pretext task: `none` is training from scratch.
+            pub pretext: String,
+            /// Reading of the losses.
+            pub preset: Preset,
+            /// Masked patches selection on or off.
+            pub mps: Option<bool>,
+            /// Adjustable masking ratio on or off.
+            pub amr: Option<bool>,
+            /// Both consistency losses on or off; without MPS only RRL remains (paper, section IV-B).
+            pub crcl: Option<bool>,
+            /// Relative reconstruction loss on or off.
+            pub rrl: Option<bool>,
+            /// Category consistency loss on or off.
+            pub ccl: Option<bool>,
+            /// Clustering, by name (short for `amlp.cluster.method`).
+            pub clustering: Option<crate::options::ClusterMethod>,
+            $(
+                /// Options of the pretext task of this name.
+                pub $method: <$task as Pretext>::Options,
+            )*
+            /// The network.
+            pub backbone: BackboneOptions,
+            /// Pre-training.
+            pub pretrain: PretrainOptions,
+            /// Fine-tuning.
+            pub finetune: FinetuneOptions,
+            /// Preparation; everywhere but at the root it lies over the data set's own.
+            pub prepare: PrepareOptions,
+            /// Slice selection.
+            pub slices: SliceOptions,
+            /// Patient split.
+            pub split: SplitOptions,
+            /// Metrics and aggregation.
+            pub evaluate: EvaluateOptions,
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self {
+                    pretext: "amlp".to_owned(),
+                    preset: Preset::default(),
+                    mps: None,
+                    amr: None,
+                    crcl: None,
+                    rrl: None,
+                    ccl: None,
+                    clustering: None,
+                    $($method: Default::default(),)*
+                    backbone: BackboneOptions::default(),
+                    pretrain: PretrainOptions::default(),
+                    finetune: FinetuneOptions::default(),
+                    prepare: PrepareOptions::default(),
+                    slices: SliceOptions::default(),
+                    split: SplitOptions::default(),
+                    evaluate: EvaluateOptions::default(),
+                }
+            }
+        }
+
+        impl Settings {
+            /// Options of the pretext task `name`; null where it has none.
+            #[must_use]
+            pub fn options_of(&self, name: &str) -> Value {
+                let options = match name {
+                    $(stringify!($method) => serde_json::to_value(&self.$method),)*
+                    _ => return Value::Null,
+                };
+                // Options are plain structs with string keys: they always serialise.
+                options.unwrap_or_default()
+            }
+        }
+    };
 }
+methods!(settings);
 
-scopes! {
+methods! { scopes
     /// A manifest file.
     Document {
         /// Manifest that this one extends; its values are the ones below.
@@ -300,27 +355,4 @@ pub struct Claim {
     pub data: Option<Vec<String>>,
     /// Label ratios it is about; all where absent.
     pub labels: Option<Vec<u32>>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            pretext: "amlp".to_owned(),
-            preset: Preset::default(),
-            mps: None,
-            amr: None,
-            crcl: None,
-            rrl: None,
-            ccl: None,
-            clustering: None,
-            amlp: AmlpOptions::default(),
-            backbone: BackboneOptions::default(),
-            pretrain: PretrainOptions::default(),
-            finetune: FinetuneOptions::default(),
-            prepare: PrepareOptions::default(),
-            slices: SliceOptions::default(),
-            split: SplitOptions::default(),
-            evaluate: EvaluateOptions::default(),
-        }
-    }
 }

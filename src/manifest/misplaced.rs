@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::options::{
-    AmlpOptions, BackboneOptions, EvaluateOptions, FinetuneOptions, PrepareOptions,
-    PretrainOptions, SliceOptions, SlurmOptions, SplitOptions,
+    BackboneOptions, EvaluateOptions, FinetuneOptions, PrepareOptions, PretrainOptions,
+    SliceOptions, SlurmOptions, SplitOptions,
 };
+use crate::pretext::REGISTRY;
 
 /// Most paths that a hint names.
 const MAX_PATHS: usize = 3;
@@ -20,10 +21,16 @@ pub(super) fn misplaced(key: &str, known: &[&str]) -> Option<String> {
             "a dotted key is written without quotes: {key} = ..."
         ));
     }
-    let mut paths = Vec::new();
+    let mut paths = if known.contains(&"pretext") {
+        of_methods(key)
+    } else {
+        Vec::new()
+    };
     for (name, options) in settings() {
         if known.contains(&name) {
-            collect(name, &options, key, &mut paths);
+            let mut found = Vec::new();
+            collect(name, &options, key, &mut found);
+            paths.extend(found.into_iter().map(|path| format!("'{path}'")));
         }
     }
     if paths.is_empty() || paths.len() > MAX_PATHS {
@@ -32,10 +39,28 @@ pub(super) fn misplaced(key: &str, known: &[&str]) -> Option<String> {
     Some(format!("did you mean {}?", paths.join(" or ")))
 }
 
-/// The tables of settings with their defaults.
-fn settings() -> [(&'static str, Value); 9] {
+/// Paths below the tables of methods; one path for all that share it.
+fn of_methods(key: &str) -> Vec<String> {
+    let mut paths: Vec<(&str, String)> = Vec::new();
+    for entry in REGISTRY {
+        let mut found = Vec::new();
+        collect("", &(entry.defaults)(), key, &mut found);
+        for path in found {
+            match paths.iter_mut().find(|(_, p)| *p == path) {
+                Some((name, _)) => *name = "<method>",
+                None => paths.push((entry.name, path)),
+            }
+        }
+    }
+    let whole = paths
+        .into_iter()
+        .map(|(name, path)| format!("'{name}{path}'"));
+    whole.collect()
+}
+
+/// The other tables of settings with their defaults.
+fn settings() -> [(&'static str, Value); 8] {
     [
-        ("amlp", json!(AmlpOptions::default())),
         ("backbone", json!(BackboneOptions::default())),
         ("pretrain", json!(PretrainOptions::default())),
         ("finetune", json!(FinetuneOptions::default())),
@@ -54,7 +79,7 @@ fn collect(path: &str, value: &Value, key: &str, found: &mut Vec<String>) {
         let path = format!("{path}.{name}");
         let near = key.len() > 3 && strsim::damerau_levenshtein(key, name) == 1;
         if name == key || near {
-            found.push(format!("'{path}'"));
+            found.push(path.clone());
         }
         collect(&path, inner, key, found);
     }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ClusterOptions;
+use super::task::{Frame, Misfit, Needs, PatchClusters, TaskOptions, inside, within};
 
 /// What the network sees in place of a masked patch (section 1.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -385,11 +386,10 @@ impl AmlpOptions {
     pub fn uses_labels(&self) -> bool {
         self.mps.enabled
     }
+}
 
-    /// The same task with every option that it does not read at its default, so that two rows
-    /// that mean the same are equal values and run once.
-    #[must_use]
-    pub fn canonical(&self) -> Self {
+impl TaskOptions for AmlpOptions {
+    fn canonical(&self) -> Self {
         let mut o = self.clone();
         if !o.mps.enabled {
             // CCL and the label table depend on MPS (paper, section IV-B).
@@ -440,5 +440,107 @@ impl AmlpOptions {
         }
         o.cluster = o.cluster.canonical();
         o
+    }
+
+    fn check(&self, frame: &Frame<'_>) -> Result<(), Misfit> {
+        let [height, width] = frame.image;
+        within("amlp.patch", self.patch as f64, 2.0, 4096.0)?;
+        if !height.is_multiple_of(self.patch) || !width.is_multiple_of(self.patch) {
+            return Err(Misfit::new(
+                &["amlp.patch", "prepare.crop.size"],
+                format!(
+                    "a patch of {} does not divide the image of {height} x {width}",
+                    self.patch
+                ),
+            )
+            .hint("change amlp.patch, or pad the image with prepare.crop.size"));
+        }
+        if (height / self.patch) * (width / self.patch) < 4 {
+            return Err(Misfit::new(
+                &["amlp.patch", "prepare.crop.size"],
+                format!(
+                    "a patch of {} leaves fewer than 4 patches in an image of {height} x {width}",
+                    self.patch
+                ),
+            ));
+        }
+        if self.amr.enabled {
+            inside("amlp.amr.sigma0", self.amr.sigma0, 0.0, 1.0)?;
+            inside("amlp.amr.sigma_max", self.amr.sigma_max, 0.0, 1.0)?;
+            if self.amr.sigma_max < self.amr.sigma0 {
+                return Err(Misfit::new(
+                    &["amlp.amr.sigma_max", "amlp.amr.sigma0"],
+                    format!(
+                        "amlp.amr.sigma_max = {} is below sigma0 = {}",
+                        self.amr.sigma_max, self.amr.sigma0
+                    ),
+                ));
+            }
+        } else {
+            inside("amlp.amr.fixed", self.amr.fixed, 0.0, 1.0)?;
+        }
+        within("amlp.mps.jitter", self.mps.jitter, 0.0, 1e6)?;
+        within("amlp.rrl.lambda", self.rrl.lambda, 0.0, 1e6)?;
+        within("amlp.ccl.lambda", self.ccl.lambda, 0.0, 1e6)?;
+        inside("amlp.ccl.xi", self.ccl.xi, 0.0, 1e3)?;
+        inside("amlp.ccl.temperature", self.ccl.temperature, 0.0, 1e6)?;
+        within("amlp.labels.preset_flip", self.labels.preset_flip, 0.0, 1.0)?;
+        within("amlp.aug.intensity", self.aug.intensity, 0.0, 1.0)?;
+        within(
+            "amlp.cluster.n_init",
+            self.cluster.n_init as f64,
+            1.0,
+            1000.0,
+        )?;
+        inside("amlp.cluster.perplexity", self.cluster.perplexity, 0.0, 1e4)?;
+        within(
+            "amlp.cluster.iterations",
+            self.cluster.iterations as f64,
+            1.0,
+            1e6,
+        )?;
+        within(
+            "amlp.cluster.min_points",
+            self.cluster.min_points as f64,
+            1.0,
+            1e4,
+        )?;
+        within(
+            "amlp.cluster.eps_quantile",
+            self.cluster.eps_quantile,
+            0.0,
+            1.0,
+        )?;
+        if self.ccl.mode == CclMode::Head && self.patch != 1 << frame.backbone.depth {
+            return Err(Misfit::new(
+                &["amlp.ccl.mode"],
+                format!(
+                    "the head of CCL needs one bottleneck cell per patch: patch {} but stride {}",
+                    self.patch,
+                    1 << frame.backbone.depth
+                ),
+            )
+            .hint("use centroid_soft, or a patch of 2^depth"));
+        }
+        if self.aug.spatial == SpatialAugment::Grid && height != width {
+            return Err(Misfit::new(
+                &["amlp.aug.spatial"],
+                format!("quarter turns need a square image, not {height} x {width}"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn needs(&self) -> Needs {
+        let reference = self.labels.reference;
+        Needs {
+            clusters: (self.uses_labels() && reference == Reference::Kmeans).then(|| {
+                PatchClusters {
+                    patch: self.patch,
+                    cluster: self.cluster.clone(),
+                }
+            }),
+            masks: self.uses_labels() && reference == Reference::Gt,
+        }
     }
 }

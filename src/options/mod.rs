@@ -12,6 +12,7 @@ mod phantom;
 mod prepare;
 mod slurm;
 mod split;
+mod task;
 mod training;
 
 pub use amlp::{
@@ -30,6 +31,7 @@ pub use prepare::{
 };
 pub use slurm::{SlurmJobKind, SlurmOptions, SlurmRequest};
 pub use split::SplitOptions;
+pub use task::{Frame, Misfit, Needs, PatchClusters, TaskOptions, inside, up_to, within};
 pub use training::{
     ComputePrecision, FinetuneOptions, InitOptions, InitPart, LightAugment, OnOutOfMemory,
     PretrainOptions, SegmentationLoss, TransferOptions, ValidationSelect,

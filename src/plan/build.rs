@@ -11,7 +11,7 @@ use super::spec::{
     PretrainSpec, SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
 };
 use super::{DeviceClass, Input, Key, Plan, Stage};
-use crate::options::{FinetuneOptions, InitOptions, Reference, SliceOptions, SliceUse};
+use crate::options::{FinetuneOptions, InitOptions, SliceOptions, SliceUse};
 use crate::study::{CellSettings, Column, Resolved, ResolvedStudy};
 
 /// What is known about a data set on disk before planning.
@@ -241,11 +241,12 @@ impl Builder<'_> {
                 input("prepared", prepared.clone()),
                 input("split", split.clone()),
             ];
-            if pretext.amlp.uses_labels() && pretext.amlp.labels.reference == Reference::Kmeans {
+            let needs = crate::study::pretext_needs(pretext);
+            if let Some(clusters) = needs.clusters {
                 let key = self.once(
                     ClusterSpec {
-                        patch: pretext.amlp.patch,
-                        cluster: pretext.amlp.cluster.clone(),
+                        patch: clusters.patch,
+                        cluster: clusters.cluster,
                         slices: slices.clone(),
                         seed,
                     },
@@ -255,14 +256,14 @@ impl Builder<'_> {
                 );
                 inputs.push(input("labels", key));
             }
-            if pretext.amlp.labels.reference == Reference::Gt {
+            if needs.masks {
                 inputs.push(input("index", index.clone()));
             }
             self.once(
                 PretrainSpec {
                     pretext: pretext.name.clone(),
                     pretext_version: crate::study::pretext_version(&pretext.name),
-                    amlp: pretext.amlp.clone(),
+                    options: BTreeMap::from([(pretext.name.clone(), pretext.options.clone())]),
                     backbone: s.backbone.clone(),
                     pretrain: s.pretrain.clone(),
                     slices,

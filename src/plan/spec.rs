@@ -1,12 +1,15 @@
 //! What each kind of stage reads: the fields that enter its key, and nothing else.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Key;
 use crate::options::{
-    Aggregation, AmlpOptions, BackboneOptions, ClusterOptions, FinetuneOptions, HausdorffMode,
-    InitPart, LayoutOptions, MetricOptions, PhantomOptions, PrepareOptions, PretrainOptions,
-    SliceUse, SplitOptions,
+    Aggregation, BackboneOptions, ClusterOptions, FinetuneOptions, HausdorffMode, InitPart,
+    LayoutOptions, MetricOptions, PhantomOptions, PrepareOptions, PretrainOptions, SliceUse,
+    SplitOptions,
 };
 
 /// Writes synthetic patients.
@@ -79,8 +82,9 @@ pub struct PretrainSpec {
     pub pretext: String,
     /// Its version.
     pub pretext_version: u32,
-    /// Its options.
-    pub amlp: AmlpOptions,
+    /// Its options, under its name.
+    #[serde(flatten)]
+    pub options: BTreeMap<String, Value>,
     /// Network.
     pub backbone: BackboneOptions,
     /// Training.

@@ -2,14 +2,49 @@
 
 use burn::module::Module;
 use burn::tensor::Device;
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::data::images::Images;
 use crate::nn::weights::Weights;
-use crate::options::BackboneOptions;
+use crate::options::{BackboneOptions, TaskOptions};
 use crate::train::{Task, TaskState, TrainError};
+
+/// What kind of method it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Trains from scratch.
+    Supervised,
+    /// Reconstructs what is masked.
+    Masked,
+    /// Compares views of images.
+    Contrastive,
+}
+
+impl Family {
+    /// Name in lists.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Supervised => "supervised",
+            Self::Masked => "masked",
+            Self::Contrastive => "contrastive",
+        }
+    }
+}
+
+/// What lists and keys say of a method.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// One line.
+    pub doc: &'static str,
+    /// Kind of method.
+    pub family: Family,
+    /// Year of publication.
+    pub year: u16,
+    /// Where it comes from.
+    pub paper: &'static str,
+    /// Version of the algorithm; bumped when the same inputs give other weights. Part of keys.
+    pub version: u32,
+}
 
 /// What a task is made from.
 #[derive(Clone, Copy)]
@@ -30,8 +65,11 @@ pub struct Setup<'a> {
 
 /// A pretext task: options, a training task, and the encoder that it leaves behind.
 pub trait Pretext {
+    /// What lists and keys say of it.
+    const ABOUT: About;
+
     /// Options as a manifest gives them.
-    type Options: Default + Serialize + DeserializeOwned + JsonSchema;
+    type Options: TaskOptions;
     /// Network with whatever heads the task adds.
     type Model: Module;
     /// The task over borrowed images.

@@ -1,19 +1,28 @@
-//! The methods that there are.
+//! The methods that there are: a line each in [`methods`].
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use super::Pretext;
-use super::amlp::Amlp;
+use super::{About, Family, Pretext};
+use crate::options::{Frame, Misfit, Needs, TaskOptions};
 use crate::train::{Observer, PretrainJob, PretrainOutput, TrainError, pretrain};
 
-/// What kind of method it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// Trains from scratch.
-    Supervised,
-    /// Reconstructs what is masked.
-    Masked,
+/// Hands every method that trains to the macro named first, as `[name: task; ...]`.
+///
+/// The name is the one in manifests, where it is also the table of the method's options, in keys
+/// and in tables. A line here is all that a method needs beside its own file.
+macro_rules! methods {
+    ($to:ident $($more:tt)*) => {
+        $to! {
+            [
+                amlp: $crate::pretext::amlp::Amlp;
+                simclr: $crate::pretext::simclr::SimClr;
+            ]
+            $($more)*
+        }
+    };
 }
+pub(crate) use methods;
 
 /// One method.
 pub struct PretextEntry {
@@ -33,38 +42,45 @@ pub struct PretextEntry {
     pub defaults: fn() -> Value,
     /// JSON Schema of the options.
     pub schema: fn() -> Value,
+    /// Options as they enter keys: see [`TaskOptions::canonical`] and [`TaskOptions::check`].
+    pub settle: SettleFn,
+    /// See [`TaskOptions::needs`].
+    pub needs: fn(&Value) -> Needs,
     /// Pre-trains with options as JSON; `None` where there is nothing to pre-train.
     pub train: Option<TrainFn>,
 }
 
+/// See [`PretextEntry::settle`].
+pub type SettleFn = fn(&Value, &Frame<'_>) -> Result<Value, Misfit>;
+
 /// See [`PretextEntry::train`].
 pub type TrainFn = fn(&PretrainJob<'_>, &Value, Observer<'_>) -> Result<PretrainOutput, TrainError>;
 
-/// Every method, baselines first.
-pub const REGISTRY: &[PretextEntry] = &[
-    PretextEntry {
-        name: "none",
-        doc: "no pre-training: the segmentation network starts from random weights",
-        family: Family::Supervised,
-        year: 2015,
-        paper: "Ronneberger et al., MICCAI 2015, arXiv 1505.04597",
-        version: 1,
-        defaults: || Value::Object(serde_json::Map::new()),
-        schema: || serde_json::json!({ "type": "object", "additionalProperties": false }),
-        train: None,
+/// Training from scratch, which is no method but stands among them.
+const NONE: PretextEntry = PretextEntry {
+    name: "none",
+    doc: "no pre-training: the segmentation network starts from random weights",
+    family: Family::Supervised,
+    year: 2015,
+    paper: "Ronneberger et al., MICCAI 2015, arXiv 1505.04597",
+    version: 1,
+    defaults: || Value::Object(Map::new()),
+    schema: || serde_json::json!({ "type": "object", "additionalProperties": false }),
+    settle: |_, _| Ok(Value::Object(Map::new())),
+    needs: |_| Needs {
+        clusters: None,
+        masks: false,
     },
-    PretextEntry {
-        name: "amlp",
-        doc: "masks lesion patches by category, with an adjustable ratio and two losses on them",
-        family: Family::Masked,
-        year: 2025,
-        paper: "X. Wang et al., arXiv 2309.04312v2",
-        version: 1,
-        defaults: defaults::<Amlp>,
-        schema: schema::<Amlp>,
-        train: Some(train::<Amlp>),
-    },
-];
+    train: None,
+};
+
+macro_rules! registry {
+    ([$($name:ident: $task:ty;)*]) => {
+        /// Every method, `none` first.
+        pub const REGISTRY: &[PretextEntry] = &[NONE, $(entry::<$task>(stringify!($name)),)*];
+    };
+}
+methods!(registry);
 
 /// The method called `name`.
 #[must_use]
@@ -72,12 +88,39 @@ pub fn find(name: &str) -> Option<&'static PretextEntry> {
     REGISTRY.iter().find(|entry| entry.name == name)
 }
 
-fn defaults<P: Pretext>() -> Value {
-    serde_json::to_value(P::Options::default()).unwrap_or(Value::Null)
+const fn entry<P: Pretext>(name: &'static str) -> PretextEntry {
+    let About {
+        doc,
+        family,
+        year,
+        paper,
+        version,
+    } = P::ABOUT;
+    PretextEntry {
+        name,
+        doc,
+        family,
+        year,
+        paper,
+        version,
+        defaults: || serde_json::to_value(P::Options::default()).unwrap_or(Value::Null),
+        schema: || schemars::schema_for!(P::Options).to_value(),
+        settle: settle::<P::Options>,
+        needs: |options| read::<P::Options>(options).unwrap_or_default().needs(),
+        train: Some(train::<P>),
+    }
 }
 
-fn schema<P: Pretext>() -> Value {
-    schemars::schema_for!(P::Options).to_value()
+fn read<O: DeserializeOwned>(options: &Value) -> Result<O, serde_json::Error> {
+    O::deserialize(options)
+}
+
+fn settle<O: TaskOptions>(options: &Value, frame: &Frame<'_>) -> Result<Value, Misfit> {
+    // Manifests are read through the same structs: what they hold reads and writes.
+    let unread = |e: serde_json::Error| Misfit::new(&["pretext"], e.to_string());
+    let options = read::<O>(options).map_err(unread)?.canonical();
+    options.check(frame)?;
+    serde_json::to_value(options).map_err(unread)
 }
 
 fn train<P: Pretext>(
@@ -85,26 +128,37 @@ fn train<P: Pretext>(
     options: &Value,
     observer: Observer<'_>,
 ) -> Result<PretrainOutput, TrainError> {
-    let options: P::Options =
-        serde_json::from_value(options.clone()).map_err(|e| TrainError::Options {
-            field: "pretext",
-            reason: e.to_string(),
-        })?;
+    let options: P::Options = read(options).map_err(|e| TrainError::Options {
+        field: "pretext",
+        reason: e.to_string(),
+    })?;
     pretrain::<P>(job, &options, observer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{BackboneOptions, PretrainOptions};
 
     #[test]
     fn entries_are_complete_and_distinct() {
+        let (backbone, pretrain) = (BackboneOptions::default(), PretrainOptions::default());
+        let frame = Frame {
+            image: [160, 160],
+            backbone: &backbone,
+            pretrain: &pretrain,
+        };
         for (i, entry) in REGISTRY.iter().enumerate() {
             assert!(entry.doc.len() > 10 && entry.paper.len() > 5 && entry.version >= 1);
             assert!(REGISTRY[..i].iter().all(|other| other.name != entry.name));
-            assert!((entry.defaults)().is_object(), "{}", entry.name);
+            let defaults = (entry.defaults)();
+            assert!(defaults.is_object(), "{}", entry.name);
             assert!((entry.schema)().is_object(), "{}", entry.name);
             assert!(std::ptr::eq(find(entry.name).unwrap(), entry));
+            // What is settled stays as it is.
+            let settled = (entry.settle)(&defaults, &frame).unwrap();
+            assert_eq!((entry.settle)(&settled, &frame), Ok(settled.clone()));
+            (entry.needs)(&settled);
         }
         assert!(find("nothing").is_none());
     }

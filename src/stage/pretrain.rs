@@ -11,7 +11,6 @@ use crate::data::images::Images;
 use crate::engine::{Progress, StageContext, StageError};
 use crate::mask::patch::Grid;
 use crate::nn::device;
-use crate::options::Reference;
 use crate::plan::PretrainSpec;
 use crate::pretext;
 use crate::train::{self, Checkpoints, PretrainJob, TrainError};
@@ -69,18 +68,22 @@ pub(super) fn run(
             entry.name
         )));
     };
-    let by_reference = spec.amlp.uses_labels() && spec.amlp.labels.reference == Reference::Gt;
-    let images = if by_reference {
+    let options = spec
+        .options
+        .get(entry.name)
+        .ok_or_else(|| StageError::new(format!("the plan has no options of '{}'", entry.name)))?;
+    let needs = (entry.needs)(options);
+    let images = if needs.masks {
         reference_slices(&spec.slices, cx)?
     } else {
         training_slices(&spec.slices, cx)?
     };
-    // With the ground truth as reference the task makes the labels from the masks itself.
-    let labels = if spec.amlp.uses_labels() && !by_reference {
-        let grid = Grid::new(images.shape(), spec.amlp.patch)?;
-        Some(cluster::read(cx, images.len(), grid.patches())?)
-    } else {
-        None
+    let labels = match needs.clusters {
+        Some(clusters) => {
+            let grid = Grid::new(images.shape(), clusters.patch)?;
+            Some(cluster::read(cx, images.len(), grid.patches())?)
+        }
+        None => None,
     };
     let device = device::open(runner.device)?;
     cx.set_device(runner.device.resolve().to_string());
@@ -100,8 +103,7 @@ pub(super) fn run(
             every: runner.checkpoints,
         }),
     };
-    let options = serde_json::to_value(&spec.amlp)?;
-    let output = train(&job, &options, &mut observer(cx)).map_err(ended)?;
+    let output = train(&job, options, &mut observer(cx)).map_err(ended)?;
     output.encoder.save(&cx.output().join(ENCODER))?;
     write_json(&cx.output().join(CURVE), &output.curve)?;
     for (name, bytes) in &output.remains {

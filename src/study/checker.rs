@@ -1,7 +1,7 @@
 //! Checks of the settings of a cell, each pointing to where the value was written.
 
 use crate::manifest::{Diagnostic, Origin, Settings, Table};
-use crate::options::{AmlpOptions, CclMode, OptimiserOptions, SliceUse, SpatialAugment};
+use crate::options::{Misfit, OptimiserOptions, SliceUse, inside, up_to, within};
 
 /// Points at settings by their dotted key.
 pub(super) struct Checker<'a> {
@@ -41,6 +41,13 @@ impl<'a> Checker<'a> {
         table.get(last).map(|n| &n.origin)
     }
 
+    /// Points at the first key of `misfit` that was written.
+    pub(super) fn misfit(&self, misfit: &Misfit) -> Diagnostic {
+        let keys: Vec<&str> = misfit.keys.iter().map(String::as_str).collect();
+        self.fail_any(&keys, misfit.message.clone())
+            .maybe_hint(misfit.hint.clone())
+    }
+
     pub(super) fn within(
         &self,
         key: &str,
@@ -48,35 +55,17 @@ impl<'a> Checker<'a> {
         low: f64,
         high: f64,
     ) -> Result<(), Diagnostic> {
-        if value >= low && value <= high {
-            return Ok(());
-        }
-        Err(self.fail(
-            key,
-            format!("{key} = {value} is out of range: {low} to {high}"),
-        ))
+        within(key, value, low, high).map_err(|m| self.misfit(&m))
     }
 
     /// Open interval.
     fn inside(&self, key: &str, value: f64, low: f64, high: f64) -> Result<(), Diagnostic> {
-        if value > low && value < high {
-            return Ok(());
-        }
-        Err(self.fail(
-            key,
-            format!("{key} = {value} is out of range: above {low} and below {high}"),
-        ))
+        inside(key, value, low, high).map_err(|m| self.misfit(&m))
     }
 
     /// Open below, closed above.
     fn up_to(&self, key: &str, value: f64, low: f64, high: f64) -> Result<(), Diagnostic> {
-        if value > low && value <= high {
-            return Ok(());
-        }
-        Err(self.fail(
-            key,
-            format!("{key} = {value} is out of range: above {low}, at most {high}"),
-        ))
+        up_to(key, value, low, high).map_err(|m| self.misfit(&m))
     }
 
     /// Settings that every cell has.
@@ -209,86 +198,6 @@ impl<'a> Checker<'a> {
                         s.backbone.depth
                     )));
             }
-        }
-        Ok(())
-    }
-
-    /// Options of AMLP with toggles applied.
-    pub(super) fn amlp(&self, o: &AmlpOptions, s: &Settings) -> Result<(), Diagnostic> {
-        let [height, width] = s.prepare.crop.size;
-        self.within("amlp.patch", o.patch as f64, 2.0, 4096.0)?;
-        if !height.is_multiple_of(o.patch) || !width.is_multiple_of(o.patch) {
-            return Err(self
-                .fail_any(
-                    &["amlp.patch", "prepare.crop.size"],
-                    format!(
-                        "a patch of {} does not divide the image of {height} x {width}",
-                        o.patch
-                    ),
-                )
-                .hint("change amlp.patch, or pad the image with prepare.crop.size"));
-        }
-        if (height / o.patch) * (width / o.patch) < 4 {
-            return Err(self.fail_any(
-                &["amlp.patch", "prepare.crop.size"],
-                format!(
-                    "a patch of {} leaves fewer than 4 patches in an image of {height} x {width}",
-                    o.patch
-                ),
-            ));
-        }
-        if o.amr.enabled {
-            self.inside("amlp.amr.sigma0", o.amr.sigma0, 0.0, 1.0)?;
-            self.inside("amlp.amr.sigma_max", o.amr.sigma_max, 0.0, 1.0)?;
-            if o.amr.sigma_max < o.amr.sigma0 {
-                return Err(self.fail_any(
-                    &["amlp.amr.sigma_max", "amlp.amr.sigma0"],
-                    format!(
-                        "amlp.amr.sigma_max = {} is below sigma0 = {}",
-                        o.amr.sigma_max, o.amr.sigma0
-                    ),
-                ));
-            }
-        } else {
-            self.inside("amlp.amr.fixed", o.amr.fixed, 0.0, 1.0)?;
-        }
-        self.within("amlp.mps.jitter", o.mps.jitter, 0.0, 1e6)?;
-        self.within("amlp.rrl.lambda", o.rrl.lambda, 0.0, 1e6)?;
-        self.within("amlp.ccl.lambda", o.ccl.lambda, 0.0, 1e6)?;
-        self.inside("amlp.ccl.xi", o.ccl.xi, 0.0, 1e3)?;
-        self.inside("amlp.ccl.temperature", o.ccl.temperature, 0.0, 1e6)?;
-        self.within("amlp.labels.preset_flip", o.labels.preset_flip, 0.0, 1.0)?;
-        self.within("amlp.aug.intensity", o.aug.intensity, 0.0, 1.0)?;
-        self.within("amlp.cluster.n_init", o.cluster.n_init as f64, 1.0, 1000.0)?;
-        self.inside("amlp.cluster.perplexity", o.cluster.perplexity, 0.0, 1e4)?;
-        self.within(
-            "amlp.cluster.iterations",
-            o.cluster.iterations as f64,
-            1.0,
-            1e6,
-        )?;
-        self.within(
-            "amlp.cluster.min_points",
-            o.cluster.min_points as f64,
-            1.0,
-            1e4,
-        )?;
-        self.within(
-            "amlp.cluster.eps_quantile",
-            o.cluster.eps_quantile,
-            0.0,
-            1.0,
-        )?;
-        if o.ccl.mode == CclMode::Head && o.patch != 1 << s.backbone.depth {
-            return Err(self
-                .fail("amlp.ccl.mode", format!("the head of CCL needs one bottleneck cell per patch: patch {} but stride {}", o.patch, 1 << s.backbone.depth))
-                .hint("use centroid_soft, or a patch of 2^depth"));
-        }
-        if o.aug.spatial == SpatialAugment::Grid && height != width {
-            return Err(self.fail(
-                "amlp.aug.spatial",
-                format!("quarter turns need a square image, not {height} x {width}"),
-            ));
         }
         Ok(())
     }

@@ -15,7 +15,9 @@ mod toggles;
 
 pub use only::{Only, OnlyError};
 pub use project::project_root;
-pub use registry::{layout_names, metric_names, modalities_of, pretext_names, pretext_version};
+pub use registry::{
+    layout_names, metric_names, modalities_of, pretext_names, pretext_needs, pretext_version,
+};
 pub use resolve::{Places, Request, Resolution, resolve};
 pub use resolved::{
     Cell, CellSettings, Column, InitFile, PretextSpec, Resolved, ResolvedClaim, ResolvedData,

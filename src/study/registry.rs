@@ -1,7 +1,8 @@
 //! Names that a manifest may use, from the registries.
 
+use super::PretextSpec;
 use crate::data::layout::LayoutError;
-use crate::options::LayoutOptions;
+use crate::options::{LayoutOptions, Needs};
 
 /// Pretext tasks.
 #[must_use]
@@ -41,6 +42,12 @@ pub fn pretext_version(name: &str) -> u32 {
         .iter()
         .find(|e| e.name == name)
         .map_or(0, |e| e.version)
+}
+
+/// What a pretext task reads beside the training slices.
+#[must_use]
+pub fn pretext_needs(pretext: &PretextSpec) -> Needs {
+    crate::pretext::find(&pretext.name).map_or_else(Needs::default, |e| (e.needs)(&pretext.options))
 }
 
 /// Checks the options of a layout.

@@ -14,7 +14,7 @@ use crate::manifest::{
     DataSet, Diagnostic, Diagnostics, Loaded, Node, Origin, Settings, Sources, Table, Value,
     from_node, parse_override,
 };
-use crate::options::{ClusterOptions, SlurmOptions};
+use crate::options::{Frame, SlurmOptions};
 
 /// Name of the profile that is meant when none is asked for.
 const DEFAULT_PROFILE: &str = "paper";
@@ -735,31 +735,31 @@ fn cell_settings(tree: &Table, fallback: &Node) -> Result<CellSettings, Diagnost
         value: Value::Table(tree.clone()),
         origin: fallback.origin.clone(),
     };
-    let settings: Settings = from_node(&node)?;
-    Checker::new(tree, &fallback.origin).settings(&settings)?;
-    let pretext = match settings.pretext.as_str() {
+    let mut settings: Settings = from_node(&node)?;
+    let checker = Checker::new(tree, &fallback.origin);
+    checker.settings(&settings)?;
+    let pretext = match settings.pretext.clone().as_str() {
         "none" => None,
         name => {
-            if !super::pretext_names().contains(&name) {
+            let Some(entry) = crate::pretext::find(name) else {
                 return Err(check::unknown(
                     "pretext task",
                     name,
                     &super::pretext_names(),
                     tree.origin("pretext"),
                 ));
-            }
-            let amlp = amlp_options(&settings, tree);
-            Checker::new(tree, &fallback.origin).amlp(&amlp, &settings)?;
+            };
+            settings.amlp = amlp_options(&settings, tree);
+            let frame = Frame {
+                image: settings.prepare.crop.size,
+                backbone: &settings.backbone,
+                pretrain: &settings.pretrain,
+            };
+            let options = (entry.settle)(&settings.options_of(name), &frame)
+                .map_err(|misfit| checker.misfit(&misfit))?;
             Some(PretextSpec {
                 name: name.to_owned(),
-                amlp: crate::options::AmlpOptions {
-                    cluster: if amlp.uses_labels() {
-                        amlp.cluster.clone()
-                    } else {
-                        ClusterOptions::default()
-                    },
-                    ..amlp
-                },
+                options,
             })
         }
     };

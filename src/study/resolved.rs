@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::options::{
-    AmlpOptions, BackboneOptions, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
+    BackboneOptions, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
     PrepareOptions, PretrainOptions, SliceOptions, SplitOptions,
 };
 
@@ -127,8 +128,8 @@ pub struct Cell {
 pub struct PretextSpec {
     /// Registry name.
     pub name: String,
-    /// Options, canonical.
-    pub amlp: AmlpOptions,
+    /// Options of the method, canonical.
+    pub options: Value,
 }
 
 /// A file of weights on disk.

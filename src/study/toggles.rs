@@ -4,7 +4,7 @@
 use crate::manifest::{Preset, Settings, Table};
 use crate::options::{AmlpOptions, CclMode, CclOptions, RrlMode, RrlOptions};
 
-/// The options that a cell's pretext task runs with, canonical. `tree` tells which loss modes were
+/// The options of AMLP with the toggles applied. `tree` tells which loss modes were
 /// written out: those win over the preset.
 pub(super) fn amlp_options(settings: &Settings, tree: &Table) -> AmlpOptions {
     let mut options = settings.amlp.clone();
@@ -53,7 +53,7 @@ pub(super) fn amlp_options(settings: &Settings, tree: &Table) -> AmlpOptions {
             _ => {}
         }
     }
-    options.canonical()
+    options
 }
 
 fn written(tree: &Table, loss: &str) -> bool {

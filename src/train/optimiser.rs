@@ -93,6 +93,29 @@ impl Optimiser {
     }
 }
 
+/// Takes the gradients of the `frozen` parameters away: the optimiser then leaves them, and their
+/// moments, as they are. A gradient of zero would still decay and move them.
+pub(super) fn drop_gradients<M: Module>(
+    module: &M,
+    gradients: &mut GradientsParams,
+    frozen: &[ParamId],
+) {
+    struct Drop<'a> {
+        gradients: &'a mut GradientsParams,
+        frozen: &'a [ParamId],
+    }
+    impl ModuleVisitor for Drop<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.frozen.contains(&param.id) {
+                self.gradients.remove::<D>(param.id);
+            }
+        }
+    }
+    if !frozen.is_empty() {
+        module.visit(&mut Drop { gradients, frozen });
+    }
+}
+
 /// Factor `min(1, clip / norm)` that brings the norm of all gradients together down to `clip`, a
 /// tensor of one value; no synchronisation.
 fn global_scale<M: Module>(
@@ -365,6 +388,23 @@ mod tests {
                 velocity.insert(name.to_owned(), new);
             }
         }
+    }
+
+    #[test]
+    fn frozen_parameters_stay_as_they_are() {
+        let (mut conv, x) = model();
+        let mut optimiser = Optimiser::new(&options());
+        let g = gradients(&conv, &x);
+        conv = optimiser.step(0.01, conv, g);
+        let (before, moments) = (Weights::of(&conv), optimiser.export(&conv));
+        let mut g = gradients(&conv, &x);
+        drop_gradients(&conv, &mut g, &[conv.weight.id]);
+        conv = optimiser.step(0.01, conv, g);
+        let (after, later) = (Weights::of(&conv), optimiser.export(&conv));
+        assert_eq!(before.0["weight"], after.0["weight"]);
+        assert_eq!(moments.first.0["weight"], later.first.0["weight"]);
+        assert_eq!((later.steps["weight"], later.steps["bias"]), (1, 2));
+        assert_ne!(before.0["bias"], after.0["bias"]);
     }
 
     #[test]

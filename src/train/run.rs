@@ -8,8 +8,11 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Position, Snapshot, is_worth};
+use super::optimiser::drop_gradients;
 use super::prefetch::prefetch;
-use super::{Checkpoints, Optimiser, Saved, Scalars, Task, TrainError, learning_rate};
+use super::{
+    Checkpoints, EpochPlan, Moment, Optimiser, Saved, Scalars, Task, TrainError, learning_rate,
+};
 use crate::nn::device::is_cpu;
 use crate::nn::weights::{Weights, host_values};
 use crate::options::OptimiserOptions;
@@ -133,9 +136,9 @@ pub(super) fn run<T: Task>(
     let mut run = Run::start(task, model, job)?;
     while run.position.epoch <= job.epochs {
         let epoch = run.position.epoch;
-        let batches = job.batches(epoch);
-        let steps = batches.len();
         let plan = task.plan(epoch);
+        let batches = plan.steps(job.batches(epoch));
+        let steps = batches.len();
         let todo = batches.get(run.position.step..).unwrap_or(&[]);
         let todo: Vec<Vec<&[usize]>> = todo.iter().map(|step| job.passes(step)).collect();
         let passes = todo.concat();
@@ -273,10 +276,17 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         steps: usize,
     ) -> Result<(), TrainError> {
         let images: usize = passes.iter().map(|pass| pass.len()).sum();
+        let at = Moment {
+            epoch: self.position.epoch,
+            epochs: self.job.epochs,
+            step: self.position.step,
+            steps,
+        };
+        self.model = task.before_step(self.model.clone(), &at)?;
         let mut total: Option<Tensor<1>> = None;
         let mut gradients = GradientsAccumulator::new();
         for (pass, batch) in passes.iter().zip(made) {
-            let mut loss = task.step(&self.model, batch?, self.position.epoch)?;
+            let mut loss = task.step(&self.model, batch?, &at)?;
             // A single pass keeps its bits.
             if passes.len() > 1 {
                 loss = loss.mul_scalar(pass.len() as f64 / images as f64);
@@ -290,11 +300,13 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
             gradients.accumulate(&self.model, of_pass);
         }
         self.pending.extend(total.map(|loss| (loss, images)));
-        let gradients = gradients.grads();
+        let mut gradients = gradients.grads();
+        drop_gradients(&self.model, &mut gradients, &task.frozen(&self.model, &at));
         let lr = self.lr(self.position.step, steps);
         // The optimiser takes the module by value; the clone shares its tensors.
         let model = self.model.clone();
         self.model = self.optimiser.step(lr, model, gradients);
+        task.after_step(&self.model, &at)?;
         self.position.step += 1;
         self.seen += images;
         Ok(())

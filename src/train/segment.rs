@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::{EpochPlan, Scalars, Task, TaskState, TrainError, segmentation_loss};
+use super::{EpochPlan, Moment, Scalars, Task, TaskState, TrainError, segmentation_loss};
 use crate::data::augment::light;
 use crate::data::images::Images;
 use crate::nn::backbone::UNet;
@@ -125,7 +125,7 @@ impl<'a> Task for Segmentation<'a> {
         }
     }
 
-    fn step(&mut self, model: &UNet, batch: Batch, _: usize) -> Result<Tensor<1>, TrainError> {
+    fn step(&mut self, model: &UNet, batch: Batch, _: &Moment) -> Result<Tensor<1>, TrainError> {
         let [c, h, w] = self.images.shape();
         let n = batch.n;
         let images = TensorData::new(batch.images, [n, c, h, w]);

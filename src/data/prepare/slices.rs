@@ -139,6 +139,10 @@ impl Images for SliceSet {
         }
     }
 
+    fn volume(&self, index: usize) -> usize {
+        self.entries[index].0
+    }
+
     fn regions(&self) -> usize {
         self.regions.len()
     }

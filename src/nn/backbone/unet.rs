@@ -201,6 +201,24 @@ fn in_single(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
     features.map(|x| as_type(x, DType::F32)).collect()
 }
 
+/// The pass through encoder blocks: every level, finest first.
+pub(super) fn encode(
+    blocks: &[DoubleConv],
+    images: Tensor<4>,
+    mut forward: impl FnMut(&DoubleConv, Tensor<4>) -> Tensor<4>,
+) -> Vec<Tensor<4>> {
+    let mut features = Vec::with_capacity(blocks.len());
+    let mut x = images;
+    for (level, block) in blocks.iter().enumerate() {
+        if level > 0 {
+            x = MaxPool2x2.forward(x);
+        }
+        x = forward(block, x);
+        features.push(x.clone());
+    }
+    features
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, TensorData};

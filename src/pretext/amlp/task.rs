@@ -14,9 +14,9 @@ use crate::mask::schedule::{masked_count, ratio};
 use crate::nn::backbone::{ENCODER, UNet};
 use crate::nn::init::Initialiser;
 use crate::nn::weights::{Weights, floats, host_values, little_endian};
-use crate::options::{AmlpOptions, CclApply, CclMode, Reference};
-use crate::pretext::{Pretext, Setup};
-use crate::train::{Scalars, Task, TaskState, TrainError};
+use crate::options::{AmlpOptions, CclApply, CclMode, Reference, TaskOptions};
+use crate::pretext::{About, Family, Pretext, Setup};
+use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
 
 /// Mean loss below which an image is blank: its labels stay and it has no category consistency.
 const BLANK_LOSS: f64 = 1e-8;
@@ -28,6 +28,14 @@ const LABELS: &str = "labels.bin";
 pub struct Amlp;
 
 impl Pretext for Amlp {
+    const ABOUT: About = About {
+        doc: "masks lesion patches by category, with an adjustable ratio and two losses on them",
+        family: Family::Masked,
+        year: 2025,
+        paper: "X. Wang et al., arXiv 2309.04312v2",
+        version: 1,
+    };
+
     type Options = AmlpOptions;
     type Model = Network;
     type Task<'a> = AmlpTask<'a>;
@@ -249,8 +257,9 @@ impl<'a> Task for AmlpTask<'a> {
         &mut self,
         model: &Network,
         batch: Batch,
-        epoch: usize,
+        at: &Moment,
     ) -> Result<Tensor<1>, TrainError> {
+        let epoch = at.epoch;
         let [c, h, w] = self.grid.shape();
         let (n, patches, side) = (batch.samples.len(), self.grid.patches(), self.grid.side());
         let n_m = self.masked(epoch);

@@ -1,0 +1,10 @@
+//! Augmentation on the host (`methods/contrastive.md` section 2.3): pure functions of an image and
+//! a stream of random numbers.
+
+mod blur;
+mod crop;
+mod intensity;
+
+pub use blur::{blur, gaussian};
+pub use crop::{Window, flip, foreground, random_resized_crop, resize};
+pub use intensity::{Unit, add, contrast, multiply, solarise};

@@ -1,0 +1,143 @@
+//! A queue of old keys (`methods/contrastive.md` section 6).
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::nn::weights::{Array, Weights, host_values};
+use crate::random::{Purpose, Stream};
+use crate::train::{TaskState, TrainError};
+
+/// The last `len` keys `[len, d]`, oldest overwritten first. A plain tensor without gradients.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    rows: Tensor<2>,
+    next: usize,
+}
+
+impl Queue {
+    /// Random directions; `which` tells the queues of a task apart. `device` is that of the
+    /// network.
+    #[must_use]
+    pub fn random(len: usize, width: usize, seed: u64, which: u64, device: &Device) -> Self {
+        let mut stream = Stream::new(Purpose::Queue, &[seed, which]);
+        let mut values = Vec::with_capacity(len * width);
+        for _ in 0..len {
+            let row: Vec<f64> = (0..width).map(|_| stream.normal()).collect();
+            let length = row.iter().map(|v| v * v).sum::<f64>().sqrt().max(1e-12);
+            values.extend(row.into_iter().map(|v| (v / length) as f32));
+        }
+        let data = TensorData::new(values, [len, width]);
+        Self {
+            rows: Tensor::from_data(data, &device.clone().inner()),
+            next: 0,
+        }
+    }
+
+    /// The keys, for use beside tensors with gradients.
+    #[must_use]
+    pub fn keys(&self) -> Tensor<2> {
+        self.rows.clone().autodiff()
+    }
+
+    /// Overwrites the oldest keys with those of a step, `[n, d]`.
+    pub fn push(&mut self, keys: Tensor<2>) {
+        let [len, width] = self.rows.dims();
+        let [n, _] = keys.dims();
+        let keys = keys.detach().inner();
+        // More keys than the queue holds: the last ones.
+        let mut from = n.saturating_sub(len);
+        while from < n {
+            let count = (n - from).min(len - self.next);
+            let part = keys.clone().slice([from..from + count, 0..width]);
+            let place = [self.next..self.next + count, 0..width];
+            self.rows = self.rows.clone().slice_assign(place, part);
+            self.next = (self.next + count) % len;
+            from += count;
+        }
+    }
+
+    /// Puts the queue into the state of a task under `name`.
+    ///
+    /// # Errors
+    /// None that can be met: a matrix fits its shape.
+    pub fn save(&self, name: &str, state: &mut TaskState) -> Result<(), TrainError> {
+        let rows = Array {
+            shape: self.rows.dims().to_vec(),
+            values: host_values(self.rows.clone()),
+        };
+        let next = Array {
+            shape: vec![1],
+            values: vec![self.next as f32],
+        };
+        let arrays = BTreeMap::from([("rows".to_owned(), rows), ("next".to_owned(), next)]);
+        state.insert(name.to_owned(), Weights(arrays).to_bytes()?);
+        Ok(())
+    }
+
+    /// Takes it back.
+    ///
+    /// # Errors
+    /// A queue of another size.
+    pub fn load(&mut self, name: &str, state: &TaskState) -> Result<(), TrainError> {
+        let Some(bytes) = state.get(name) else {
+            return Ok(());
+        };
+        let weights = Weights::from_bytes(bytes, "checkpoint".as_ref())?;
+        let shape = self.rows.dims();
+        let misfit = || TrainError::Checkpoint {
+            path: "checkpoint".into(),
+            reason: format!("its '{name}' does not fit {shape:?}"),
+        };
+        let rows = weights.0.get("rows").filter(|a| a.shape == shape);
+        let next = weights.0.get("next").and_then(|a| a.values.first());
+        let (Some(rows), Some(&next)) = (rows, next) else {
+            return Err(misfit());
+        };
+        let data = TensorData::new(rows.values.clone(), shape);
+        self.rows = Tensor::from_data(data, &self.rows.device());
+        self.next = next as usize % shape[0].max(1);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(values: &[f32]) -> Tensor<2> {
+        let data = TensorData::new(values.to_vec(), [values.len(), 1]);
+        Tensor::from_data(data, &Device::flex().autodiff())
+    }
+
+    #[test]
+    fn the_oldest_keys_go_first_and_the_ring_wraps() {
+        let mut queue = Queue::random(6, 1, 1, 0, &Device::flex());
+        queue.push(column(&[1., 2., 3., 4.]));
+        queue.push(column(&[5., 6., 7., 8.]));
+        assert_eq!(host_values(queue.keys()), [7., 8., 3., 4., 5., 6.]);
+        assert_eq!(queue.next, 2);
+        queue.push(column(&[1., 2., 3., 4., 5., 6., 7., 8., 9.]));
+        let mut held = host_values(queue.keys());
+        held.sort_by(f32::total_cmp);
+        assert_eq!(held, [4., 5., 6., 7., 8., 9.]);
+    }
+
+    #[test]
+    fn keys_begin_at_length_one_and_survive_a_checkpoint() {
+        let mut queue = Queue::random(5, 3, 7, 0, &Device::flex());
+        for row in host_values(queue.keys()).chunks(3) {
+            let length: f32 = row.iter().map(|v| v * v).sum();
+            assert!((length - 1.0).abs() < 1e-5);
+        }
+        queue.push(Tensor::ones([2, 3], &Device::flex().autodiff()));
+        let mut state = TaskState::new();
+        queue.save("q", &mut state).unwrap();
+        let mut other = Queue::random(5, 3, 8, 1, &Device::flex());
+        other.load("q", &state).unwrap();
+        assert_eq!(host_values(other.keys()), host_values(queue.keys()));
+        assert_eq!(other.next, 2);
+        let mut wrong = Queue::random(4, 3, 8, 1, &Device::flex());
+        assert!(wrong.load("q", &state).is_err());
+    }
+}

@@ -1,0 +1,252 @@
+//! Every pretext task of the registry on small volumes: it learns, it does not collapse, it hands on
+//! an encoder, and it resumes bit by bit. A new method is covered by its line in the registry.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use amlp_run::data::images::{Images, InMemory};
+use amlp_run::mask::patch::Grid;
+use amlp_run::nn::backbone::{ENCODER, UNet};
+use amlp_run::nn::device::{DeviceChoice, open};
+use amlp_run::nn::init::Initialiser;
+use amlp_run::options::{BackboneOptions, Frame, LrDecay, OptimiserOptions, PretrainOptions};
+use amlp_run::pretext::{Family, PretextEntry, REGISTRY};
+use amlp_run::random::{Purpose, Stream};
+use amlp_run::train::{Checkpoints, Observer, PretrainJob, PretrainOutput, Progress, TrainError};
+use serde_json::{Value, json};
+
+const SIDE: usize = 32;
+/// Slices of a volume.
+const DEEP: usize = 4;
+
+/// Images of volumes of `DEEP` slices.
+struct Volumes(InMemory);
+
+impl Images for Volumes {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn shape(&self) -> [usize; 3] {
+        self.0.shape()
+    }
+    fn id(&self, index: usize) -> u64 {
+        self.0.id(index)
+    }
+    fn image(&self, index: usize, out: &mut [f32]) {
+        self.0.image(index, out);
+    }
+    fn volume(&self, index: usize) -> usize {
+        index / DEEP
+    }
+    fn regions(&self) -> usize {
+        self.0.regions()
+    }
+    fn masks(&self, index: usize, out: &mut [f32]) {
+        self.0.masks(index, out);
+    }
+}
+
+/// A body in air that differs from volume to volume and along z, with a bright lesion.
+fn volumes(n: usize) -> Volumes {
+    let mut set = InMemory {
+        shape: [1, SIDE, SIDE],
+        regions: 1,
+        images: Vec::new(),
+        masks: Vec::new(),
+        ids: (0..(n * DEEP) as u64).map(|i| 1000 + i).collect(),
+    };
+    for v in 0..n {
+        let mut own = Stream::new(Purpose::Phantom, &[v as u64]);
+        let radius = [own.range(8.0, 14.0), own.range(8.0, 14.0)];
+        let centre = (own.range(12.0, 20.0), own.range(12.0, 20.0));
+        let stripes = own.range(0.3, 1.2);
+        for z in 0..DEEP {
+            let (mut image, mut mask) = (Vec::new(), Vec::new());
+            let shrink = 1.0 - 0.12 * z as f64;
+            for p in 0..SIDE * SIDE {
+                let (y, x) = ((p / SIDE) as f64 - 15.5, (p % SIDE) as f64 - 15.5);
+                let body = (y / radius[0]).powi(2) + (x / radius[1]).powi(2) < shrink;
+                let away = (y + 15.5 - centre.0).powi(2) + (x + 15.5 - centre.1).powi(2);
+                let lesion = body && away < 9.0;
+                let texture = 0.3 * (stripes * x).sin() + 0.05 * own.normal();
+                let value = match (body, lesion) {
+                    (_, true) => 2.0 + texture,
+                    (true, false) => -0.5 + texture,
+                    (false, false) => 0.0,
+                };
+                image.push(value as f32);
+                mask.push(f32::from(u8::from(lesion)));
+            }
+            set.images.push(image);
+            set.masks.push(mask);
+        }
+    }
+    Volumes(set)
+}
+
+fn backbone() -> BackboneOptions {
+    BackboneOptions {
+        width: 4,
+        depth: 2,
+        ..BackboneOptions::default()
+    }
+}
+
+fn training(epochs: usize, lr: f64) -> PretrainOptions {
+    PretrainOptions {
+        epochs,
+        batch: 8,
+        optimiser: OptimiserOptions {
+            lr,
+            warmup_epochs: 0.0,
+            decay: LrDecay::Constant,
+            ..OptimiserOptions::pretraining()
+        },
+        ..PretrainOptions::default()
+    }
+}
+
+/// Methods that pre-train, with options for images of this size.
+fn methods() -> impl Iterator<Item = (&'static PretextEntry, Value)> {
+    let of = |entry: &'static PretextEntry| {
+        entry.train?;
+        let mut options = (entry.defaults)();
+        let own = match entry.name {
+            "amlp" => json!({ "patch": 4 }),
+            _ => json!({}),
+        };
+        if let (Some(options), Value::Object(own)) = (options.as_object_mut(), own) {
+            options.extend(own);
+        }
+        let (backbone, pretrain) = (backbone(), training(1, 1e-3));
+        let frame = Frame {
+            image: [SIDE, SIDE],
+            backbone: &backbone,
+            pretrain: &pretrain,
+        };
+        let settled = (entry.settle)(&options, &frame);
+        Some((
+            entry,
+            settled.unwrap_or_else(|m| panic!("{}: {m:?}", entry.name)),
+        ))
+    };
+    REGISTRY.iter().filter_map(of)
+}
+
+fn run(
+    (entry, options): (&PretextEntry, &Value),
+    images: &Volumes,
+    pretrain: &PretrainOptions,
+    path: Option<&Path>,
+    observer: Observer<'_>,
+) -> Result<PretrainOutput, TrainError> {
+    let labels = (entry.needs)(options).clusters.map(|clusters| {
+        let grid = Grid::new(images.shape(), clusters.patch).unwrap();
+        let rows = images
+            .0
+            .masks
+            .iter()
+            .map(|m| grid.lesion_labels(m).unwrap());
+        rows.flatten().collect::<Vec<u8>>()
+    });
+    let device = open(DeviceChoice::Cpu).unwrap();
+    let job = PretrainJob {
+        images,
+        labels: labels.as_deref(),
+        backbone: &backbone(),
+        options: pretrain,
+        pass: pretrain.pass(),
+        seed: 3,
+        device: &device,
+        checkpoints: path.map(|path| Checkpoints {
+            path,
+            every: Duration::ZERO,
+        }),
+    };
+    entry.train.unwrap()(&job, options, observer)
+}
+
+fn go(_: Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+#[test]
+fn methods_learn_without_collapse_and_hand_on_an_encoder() {
+    let images = volumes(6);
+    for (entry, options) in methods() {
+        let name = entry.name;
+        let train = |lr: f64| {
+            let job = training(12, lr);
+            run((entry, &options), &images, &job, None, &mut go).unwrap()
+        };
+        // The same views of the same images, by a network that stays as it was drawn.
+        let (trained, untrained) = (train(3e-3), train(1e-12));
+        let last = |out: &PretrainOutput| out.curve.last().unwrap().clone();
+        let (after, before) = (last(&trained), last(&untrained));
+        println!(
+            "{name}: {} from {}, {:?}",
+            after.loss, before.loss, after.scalars
+        );
+        assert!(
+            after.loss < 0.9 * before.loss,
+            "{name}: {} is not well below {}",
+            after.loss,
+            before.loss
+        );
+        if entry.family == Family::Contrastive {
+            let spread = after.scalars["emb_std"];
+            assert!(spread > 0.02, "{name}: embeddings collapse to {spread}");
+        }
+        let mut moved = 0.0f32;
+        for (key, array) in &trained.encoder.0 {
+            let initial = &untrained.encoder.0[key];
+            assert!(key.starts_with(ENCODER), "{name} hands on '{key}'");
+            if key.contains("running") {
+                continue;
+            }
+            for (a, b) in array.values.iter().zip(&initial.values) {
+                moved = moved.max((a - b).abs());
+            }
+        }
+        assert!(moved > 1e-3, "{name}: the encoder stays as it was");
+        // Nothing more and nothing less than the encoder of the segmentation network.
+        let device = open(DeviceChoice::Cpu).unwrap();
+        let mut init = Initialiser::new(9, &device);
+        let unet = UNet::init(&backbone(), 1, 1, &mut init).unwrap();
+        trained.encoder.load_into(unet, ENCODER).unwrap();
+    }
+}
+
+#[test]
+fn methods_resume_bit_by_bit() {
+    let images = volumes(6);
+    for (entry, options) in methods() {
+        let job = training(3, 1e-3);
+        let whole = run((entry, &options), &images, &job, None, &mut go).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        // Stopped again and again: in the middle of epochs, and at their ends.
+        let mut stops = 0;
+        let pieces = loop {
+            let mut left = 2;
+            let mut observer = |_: Progress| {
+                left -= 1;
+                if left == 0 {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            match run((entry, &options), &images, &job, Some(&path), &mut observer) {
+                Ok(out) => break out,
+                Err(TrainError::Stopped { .. }) => stops += 1,
+                Err(other) => panic!("{}: {other}", entry.name),
+            }
+        };
+        assert!(stops >= 3, "{}", entry.name);
+        assert!(pieces == whole, "{} does not resume", entry.name);
+        // Another seed's checkpoint would not be taken; another start gives other weights.
+        assert_eq!(whole.curve.len(), 3);
+    }
+}
