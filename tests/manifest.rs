@@ -470,6 +470,44 @@ fn options(row: &str) -> AmlpOptions {
 }
 
 #[test]
+fn every_method_has_options_of_its_own_in_every_scope() {
+    let row = r#"
+pretext = "simclr"
+simclr.temperature = 0.2
+matrix = { "simclr.layers" = [2, 3] }
+[[study.variant]]
+name = "B"
+pretext = "byol"
+"#;
+    let text = format!("{MINIMAL}{row}");
+    let resolved = resolve_text(&text, None, &["simclr.blur=0.25"]);
+    let of = |row: &str| settings(&resolved, "T", row).pretext.clone().unwrap();
+    let three = of("A [layers=3]");
+    assert_eq!(three.name, "simclr");
+    assert_eq!(three.options["layers"], 3);
+    assert_eq!(three.options["temperature"], 0.2);
+    assert_eq!(three.options["blur"], 0.25);
+    assert_eq!(three.options["width"], 128, "defaults are filled");
+    assert_eq!(of("A [layers=2]").options["layers"], 2);
+    // Options of a method are part of the rows that use it, and of no other.
+    let plain = resolve_text(&text, None, &[]);
+    let b = settings(&plain, "T", "B").pretext.clone().unwrap();
+    assert_eq!(of("B"), b);
+    assert_eq!(
+        b.options,
+        (amlp_run::pretext::find("byol").unwrap().defaults)()
+    );
+
+    let compiled = compile(&resolved, &BTreeMap::new(), DeviceClass::CpuFlex, "x");
+    let stages = compiled.plan.stages.iter();
+    let specs: Vec<_> = stages.filter(|s| s.kind.name() == "pretrain").collect();
+    assert_eq!(specs.len(), 3);
+    assert_eq!(specs[0].spec["simclr"]["layers"], 2);
+    assert_eq!(specs[2].spec["pretext"], "byol");
+    assert!(specs[2].spec["simclr"].is_null() && specs[2].spec["byol"].is_object());
+}
+
+#[test]
 fn presets() {
     let modes = |row: &str| {
         let o = options(row);

@@ -11,7 +11,7 @@ use amlp_run::nn::backbone::{ENCODER, UNet};
 use amlp_run::nn::device::{DeviceChoice, open};
 use amlp_run::nn::init::Initialiser;
 use amlp_run::options::{BackboneOptions, Frame, LrDecay, OptimiserOptions, PretrainOptions};
-use amlp_run::pretext::{Family, PretextEntry, REGISTRY};
+use amlp_run::pretext::{Family, PretextEntry, REGISTRY, find};
 use amlp_run::random::{Purpose, Stream};
 use amlp_run::train::{Checkpoints, Observer, PretrainJob, PretrainOutput, Progress, TrainError};
 use serde_json::{Value, json};
@@ -107,31 +107,35 @@ fn training(epochs: usize, lr: f64) -> PretrainOptions {
     }
 }
 
-/// Methods that pre-train, with options for images of this size.
+/// Options of a method for images of this size, `own` over the defaults.
+fn settled(entry: &PretextEntry, own: Value) -> Value {
+    let mut options = (entry.defaults)();
+    if let (Some(options), Value::Object(own)) = (options.as_object_mut(), own) {
+        options.extend(own);
+    }
+    let (backbone, pretrain) = (backbone(), training(1, 1e-3));
+    let frame = Frame {
+        image: [SIDE, SIDE],
+        backbone: &backbone,
+        pretrain: &pretrain,
+    };
+    (entry.settle)(&options, &frame).unwrap_or_else(|m| panic!("{}: {m:?}", entry.name))
+}
+
+/// Methods that pre-train.
 fn methods() -> impl Iterator<Item = (&'static PretextEntry, Value)> {
-    let of = |entry: &'static PretextEntry| {
-        entry.train?;
-        let mut options = (entry.defaults)();
+    let trained = REGISTRY.iter().filter(|entry| entry.train.is_some());
+    trained.map(|entry| {
         let own = match entry.name {
             "amlp" => json!({ "patch": 4 }),
+            // As many keys and prototypes as so few images can fill.
+            "moco" | "densecl" | "pcrl" => json!({ "queue": 24 }),
+            "swav" => json!({ "prototypes": 12, "queue": 16, "queue_after": 1 }),
+            "vox2vec" => json!({ "pixels": 24 }),
             _ => json!({}),
         };
-        if let (Some(options), Value::Object(own)) = (options.as_object_mut(), own) {
-            options.extend(own);
-        }
-        let (backbone, pretrain) = (backbone(), training(1, 1e-3));
-        let frame = Frame {
-            image: [SIDE, SIDE],
-            backbone: &backbone,
-            pretrain: &pretrain,
-        };
-        let settled = (entry.settle)(&options, &frame);
-        Some((
-            entry,
-            settled.unwrap_or_else(|m| panic!("{}: {m:?}", entry.name)),
-        ))
-    };
-    REGISTRY.iter().filter_map(of)
+        (entry, settled(entry, own))
+    })
 }
 
 fn run(
@@ -249,4 +253,21 @@ fn methods_resume_bit_by_bit() {
         // Another seed's checkpoint would not be taken; another start gives other weights.
         assert_eq!(whole.curve.len(), 3);
     }
+}
+
+#[test]
+fn densecl_without_the_weight_of_its_dense_loss_is_moco() {
+    let images = volumes(6);
+    let job = training(2, 1e-3);
+    let encoder = |name: &str, own: Value| {
+        let entry = find(name).unwrap();
+        let options = settled(entry, own);
+        let out = run((entry, &options), &images, &job, None, &mut go).unwrap();
+        out.encoder
+    };
+    let moco = encoder("moco", json!({ "queue": 24 }));
+    let own = json!({ "queue": 24, "lambda": 0.0 });
+    assert!(moco == encoder("densecl", own));
+    let own = json!({ "queue": 24, "lambda": 0.5, "warmup_epochs": 1 });
+    assert!(moco != encoder("densecl", own));
 }

@@ -46,6 +46,15 @@ fn entries_are_in_the_schema() {
     for name in names {
         assert!(schema.contains(&format!("\"{name}\"")), "{name}");
     }
+    // Every method that trains is a table of options, in every scope.
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let scopes = ["Variant", "Study", "Profile", "When"].map(|s| &schema["definitions"][s]);
+    for scope in scopes.into_iter().chain([&schema]) {
+        for e in pretext::REGISTRY {
+            let table = &scope["properties"][e.name];
+            assert_eq!(table.is_object(), e.train.is_some(), "{}", e.name);
+        }
+    }
 }
 
 #[test]

@@ -17,6 +17,13 @@ macro_rules! methods {
             [
                 amlp: $crate::pretext::amlp::Amlp;
                 simclr: $crate::pretext::simclr::SimClr;
+                byol: $crate::pretext::byol::Byol;
+                swav: $crate::pretext::swav::Swav;
+                moco: $crate::pretext::moco::Moco;
+                densecl: $crate::pretext::densecl::DenseCl;
+                gl: $crate::pretext::gl::Gl;
+                pcrl: $crate::pretext::pcrl::Pcrl;
+                vox2vec: $crate::pretext::vox2vec::Vox2Vec;
             ]
             $($more)*
         }

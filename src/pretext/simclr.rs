@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::part::{Jitter, Meter, Ranges, Recipe, Shift, ViewBatch, Views, nt_xent, spread};
+use super::part::{
+    Branch, Jitter, Meter, Ranges, Recipe, Shift, ViewBatch, Views, nt_xent, spread,
+};
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
-use crate::nn::backbone::{Encoder, UNet};
-use crate::nn::head::{Projection, ProjectionKind};
+use crate::nn::head::ProjectionKind;
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
 use crate::options::{Frame, Misfit, TaskOptions, inside, up_to, within};
@@ -64,15 +64,6 @@ impl TaskOptions for SimClrOptions {
 /// SimCLR.
 pub struct SimClr;
 
-/// Encoder and projection.
-#[derive(Module, Debug)]
-pub struct Network {
-    /// The part that is handed on.
-    pub encoder: Encoder,
-    /// Head.
-    pub head: Projection,
-}
-
 impl Pretext for SimClr {
     const ABOUT: About = About {
         doc: "pulls two views of a slice together and pushes all others of the batch apart",
@@ -83,19 +74,16 @@ impl Pretext for SimClr {
     };
 
     type Options = SimClrOptions;
-    type Model = Network;
+    type Model = Branch;
     type Task<'a> = SimClrTask<'a>;
 
     fn task<'a>(
         options: &SimClrOptions,
         setup: &Setup<'a>,
-    ) -> Result<(SimClrTask<'a>, Network), TrainError> {
-        let [channels, height, width] = setup.images.shape();
-        UNet::check(setup.backbone, height, width)?;
+    ) -> Result<(SimClrTask<'a>, Branch), TrainError> {
+        let [_, height, width] = setup.images.shape();
         let mut init = Initialiser::new(setup.seed, setup.device);
-        let encoder = Encoder::init(setup.backbone, channels, &mut init)?;
-        let features = setup.backbone.width << setup.backbone.depth;
-        let mut widths = vec![features; options.layers];
+        let mut widths = vec![0; options.layers - 1];
         widths.push(options.width);
         // The shift of a normalisation takes the place of a bias.
         let kind = ProjectionKind {
@@ -103,7 +91,7 @@ impl Pretext for SimClr {
             last_norm: true,
             ..ProjectionKind::default()
         };
-        let head = Projection::init(&mut init, &widths, kind);
+        let branch = Branch::init(setup, &widths, kind, &mut init)?;
         let task = SimClrTask {
             images: setup.images,
             ranges: Arc::new(Ranges::of(setup.images)),
@@ -113,10 +101,10 @@ impl Pretext for SimClr {
             seed: setup.seed,
             device: setup.device.clone(),
         };
-        Ok((task, Network { encoder, head }))
+        Ok((task, branch))
     }
 
-    fn encoder(model: &Network) -> Weights {
+    fn encoder(model: &Branch) -> Weights {
         Weights::of(&model.encoder)
     }
 }
@@ -148,7 +136,7 @@ pub struct SimClrTask<'a> {
 }
 
 impl<'a> Task for SimClrTask<'a> {
-    type Model = Network;
+    type Model = Branch;
     type Batch = ViewBatch;
     type Plan = Views<'a>;
 
@@ -164,14 +152,14 @@ impl<'a> Task for SimClrTask<'a> {
 
     fn step(
         &mut self,
-        model: &Network,
+        model: &Branch,
         batch: ViewBatch,
         _: &Moment,
     ) -> Result<Tensor<1>, TrainError> {
         let n = batch.n;
         // One pass: statistics of batch normalisation are those of both views together.
         let views = batch.join(&[0, 1], &self.device);
-        let z = model.head.forward(model.encoder.pooled(views));
+        let z = model.forward(views);
         let [_, d] = z.dims();
         let (a, b) = (
             z.clone().slice([0..n, 0..d]),
@@ -182,7 +170,7 @@ impl<'a> Task for SimClrTask<'a> {
         Ok(found.loss)
     }
 
-    fn after_epoch(&mut self, _: &Network, _: usize) -> Result<Scalars, TrainError> {
+    fn after_epoch(&mut self, _: &Branch, _: usize) -> Result<Scalars, TrainError> {
         Ok(self.meter.take())
     }
 

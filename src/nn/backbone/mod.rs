@@ -1,10 +1,12 @@
 //! Backbones: a file each.
 
+mod decoder;
 mod double_conv;
 mod encoder;
 mod registry;
 mod unet;
 
+pub use decoder::Decoder;
 pub use double_conv::DoubleConv;
 pub use encoder::{Encoder, pool};
 pub use registry::{BackboneEntry, REGISTRY};

@@ -219,6 +219,22 @@ pub(super) fn encode(
     features
 }
 
+/// The pass through decoder blocks, deepest first; `observe` sees what each makes. `None` without
+/// features.
+pub(super) fn decode(
+    up: &[UpConv2x2],
+    blocks: &[DoubleConv],
+    mut features: Vec<Tensor<4>>,
+    mut observe: impl FnMut(&Tensor<4>),
+) -> Option<Tensor<4>> {
+    let mut x = features.pop()?;
+    for ((up, block), skip) in up.iter().zip(blocks).zip(features.into_iter().rev()) {
+        x = block.forward(Tensor::cat(vec![skip, up.forward(x)], 1));
+        observe(&x);
+    }
+    Some(x)
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, TensorData};

@@ -59,36 +59,18 @@ fn contrast(positive: Tensor<2>, logits: Tensor<2>, apart: bool) -> Contrast {
 
 /// Log of the sum of the exponentials of each row, `[n, k]` to `[n, 1]`, without overflow.
 #[must_use]
-pub(super) fn log_sum_exp(rows: Tensor<2>) -> Tensor<2> {
+pub fn log_sum_exp(rows: Tensor<2>) -> Tensor<2> {
     let most = rows.clone().detach().max_dim(1);
     (rows - most.clone()).exp().sum_dim(1).log() + most
 }
 
 #[cfg(test)]
-pub(in crate::pretext) mod tests {
-    use burn::tensor::{Device, TensorData};
+mod tests {
+    use burn::tensor::Device;
 
+    use super::super::testing::{close, g, number, rows};
     use super::*;
     use crate::nn::weights::host_values;
-
-    /// `sin(a i + b j + c)` (section 2.8).
-    pub fn g(n: usize, d: usize, [a, b, c]: [f64; 3]) -> Tensor<2> {
-        let value = |i: usize, j: usize| (a * i as f64 + b * j as f64 + c).sin() as f32;
-        let values: Vec<f32> = (0..n * d).map(|k| value(k / d, k % d)).collect();
-        Tensor::from_data(TensorData::new(values, [n, d]), &Device::flex().autodiff())
-    }
-
-    pub fn number(x: Tensor<1>) -> f64 {
-        f64::from(host_values(x)[0])
-    }
-
-    pub fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-5, "{found}, not {expected}");
-    }
-
-    fn rows<const N: usize>(values: [[f32; 2]; N]) -> Tensor<2> {
-        Tensor::from_floats(values, &Device::flex().autodiff())
-    }
 
     #[test]
     fn simclr_by_formula() {

@@ -8,11 +8,14 @@ use crate::nn::weights::{Array, Weights, host_values};
 use crate::random::{Purpose, Stream};
 use crate::train::{TaskState, TrainError};
 
+const ROWS: &str = "rows";
+
 /// The last `len` keys `[len, d]`, oldest overwritten first. A plain tensor without gradients.
 #[derive(Clone, Debug)]
 pub struct Queue {
     rows: Tensor<2>,
-    next: usize,
+    /// Keys that were pushed so far.
+    pushed: u64,
 }
 
 impl Queue {
@@ -30,8 +33,30 @@ impl Queue {
         let data = TensorData::new(values, [len, width]);
         Self {
             rows: Tensor::from_data(data, &device.clone().inner()),
-            next: 0,
+            pushed: 0,
         }
+    }
+
+    /// Zeros, for a queue that is used once it is full.
+    #[must_use]
+    pub fn zeros(len: usize, width: usize, device: &Device) -> Self {
+        Self {
+            rows: Tensor::zeros([len, width], &device.clone().inner()),
+            pushed: 0,
+        }
+    }
+
+    /// Whether every key was pushed, and none is left of the beginning.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let [len, _] = self.rows.dims();
+        self.pushed >= len as u64
+    }
+
+    /// Where the next key goes.
+    fn next(&self) -> usize {
+        let [len, _] = self.rows.dims();
+        (self.pushed % len.max(1) as u64) as usize
     }
 
     /// The keys, for use beside tensors with gradients.
@@ -46,13 +71,14 @@ impl Queue {
         let [n, _] = keys.dims();
         let keys = keys.detach().inner();
         // More keys than the queue holds: the last ones.
-        let mut from = n.saturating_sub(len);
+        let mut from = if len == 0 { n } else { n.saturating_sub(len) };
         while from < n {
-            let count = (n - from).min(len - self.next);
+            let next = self.next();
+            let count = (n - from).min(len - next);
             let part = keys.clone().slice([from..from + count, 0..width]);
-            let place = [self.next..self.next + count, 0..width];
+            let place = [next..next + count, 0..width];
             self.rows = self.rows.clone().slice_assign(place, part);
-            self.next = (self.next + count) % len;
+            self.pushed += count as u64;
             from += count;
         }
     }
@@ -66,12 +92,10 @@ impl Queue {
             shape: self.rows.dims().to_vec(),
             values: host_values(self.rows.clone()),
         };
-        let next = Array {
-            shape: vec![1],
-            values: vec![self.next as f32],
-        };
-        let arrays = BTreeMap::from([("rows".to_owned(), rows), ("next".to_owned(), next)]);
-        state.insert(name.to_owned(), Weights(arrays).to_bytes()?);
+        let rows = Weights(BTreeMap::from([(ROWS.to_owned(), rows)]));
+        let mut bytes = self.pushed.to_le_bytes().to_vec();
+        bytes.extend(rows.to_bytes()?);
+        state.insert(name.to_owned(), bytes);
         Ok(())
     }
 
@@ -83,20 +107,18 @@ impl Queue {
         let Some(bytes) = state.get(name) else {
             return Ok(());
         };
-        let weights = Weights::from_bytes(bytes, "checkpoint".as_ref())?;
         let shape = self.rows.dims();
         let misfit = || TrainError::Checkpoint {
             path: "checkpoint".into(),
             reason: format!("its '{name}' does not fit {shape:?}"),
         };
-        let rows = weights.0.get("rows").filter(|a| a.shape == shape);
-        let next = weights.0.get("next").and_then(|a| a.values.first());
-        let (Some(rows), Some(&next)) = (rows, next) else {
-            return Err(misfit());
-        };
+        let (pushed, rest) = bytes.split_first_chunk::<8>().ok_or_else(misfit)?;
+        let weights = Weights::from_bytes(rest, "checkpoint".as_ref())?;
+        let rows = weights.0.get(ROWS).filter(|a| a.shape == shape);
+        let rows = rows.ok_or_else(misfit)?;
         let data = TensorData::new(rows.values.clone(), shape);
         self.rows = Tensor::from_data(data, &self.rows.device());
-        self.next = next as usize % shape[0].max(1);
+        self.pushed = u64::from_le_bytes(*pushed);
         Ok(())
     }
 }
@@ -116,7 +138,8 @@ mod tests {
         queue.push(column(&[1., 2., 3., 4.]));
         queue.push(column(&[5., 6., 7., 8.]));
         assert_eq!(host_values(queue.keys()), [7., 8., 3., 4., 5., 6.]);
-        assert_eq!(queue.next, 2);
+        assert_eq!(queue.next(), 2);
+        assert!(queue.is_full());
         queue.push(column(&[1., 2., 3., 4., 5., 6., 7., 8., 9.]));
         let mut held = host_values(queue.keys());
         held.sort_by(f32::total_cmp);
@@ -136,7 +159,8 @@ mod tests {
         let mut other = Queue::random(5, 3, 8, 1, &Device::flex());
         other.load("q", &state).unwrap();
         assert_eq!(host_values(other.keys()), host_values(queue.keys()));
-        assert_eq!(other.next, 2);
+        assert_eq!(other.next(), 2);
+        assert!(!other.is_full());
         let mut wrong = Queue::random(4, 3, 8, 1, &Device::flex());
         assert!(wrong.load("q", &state).is_err());
     }

@@ -4,7 +4,9 @@
 mod blur;
 mod crop;
 mod intensity;
+mod place;
 
 pub use blur::{blur, gaussian};
 pub use crop::{Window, flip, foreground, random_resized_crop, resize};
 pub use intensity::{Unit, add, contrast, multiply, solarise};
+pub use place::{Turned, cut_out, rotate};

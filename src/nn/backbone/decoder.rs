@@ -1,0 +1,88 @@
+//! The part of a U-Net that is not handed on, alone.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::unet::decode;
+use super::{BackboneError, DoubleConv, Encoder, UNet};
+use crate::nn::init::Initialiser;
+use crate::nn::layer::{Conv2d, UpConv2x2};
+use crate::options::BackboneOptions;
+
+/// The decoder of [`UNet`], with its names.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    /// Up-convolutions, deepest first.
+    pub up: Vec<UpConv2x2>,
+    /// Decoder blocks, deepest first.
+    pub dec: Vec<DoubleConv>,
+    /// 1x1 convolution to the output channels.
+    pub out: Conv2d,
+}
+
+impl Decoder {
+    /// The two halves of a network from `inputs` to `outputs` channels.
+    ///
+    /// # Errors
+    /// [`BackboneError::Range`].
+    pub fn halves(
+        options: &BackboneOptions,
+        inputs: usize,
+        outputs: usize,
+        init: &mut Initialiser,
+    ) -> Result<(Encoder, Self), BackboneError> {
+        let UNet { enc, up, dec, out, .. } = UNet::init(options, inputs, outputs, init)?;
+        Ok((Encoder { enc }, Self { up, dec, out }))
+    }
+
+    /// Features of the encoder to the decoder's own, finest first, and last the bottleneck as it
+    /// came: the same shapes.
+    #[must_use]
+    pub fn pyramid(&self, features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
+        let mut levels: Vec<Tensor<4>> = features.last().cloned().into_iter().collect();
+        decode(&self.up, &self.dec, features, |x| levels.push(x.clone()));
+        // Made from the deepest to the finest.
+        levels.reverse();
+        levels
+    }
+
+    /// Features of the encoder to the output `[n, outputs, h, w]`.
+    #[must_use]
+    pub fn forward(&self, features: Vec<Tensor<4>>) -> Tensor<4> {
+        match decode(&self.up, &self.dec, features, |_| ()) {
+            Some(x) => self.out.forward(x),
+            // No features, no images: an empty output of the right rank.
+            None => Tensor::empty([0, 0, 0, 0], &self.out.weight.val().device()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::nn::weights::host_values;
+
+    #[test]
+    fn halves_make_the_whole_network() {
+        let options = BackboneOptions {
+            width: 2,
+            depth: 2,
+            ..BackboneOptions::default()
+        };
+        let device = Device::flex();
+        let unet = UNet::init(&options, 1, 3, &mut Initialiser::new(7, &device)).unwrap();
+        let (encoder, decoder) =
+            Decoder::halves(&options, 1, 3, &mut Initialiser::new(7, &device)).unwrap();
+        let x = Tensor::<4>::ones([1, 1, 8, 8], &device);
+        let out = decoder.forward(encoder.forward(x.clone()));
+        assert_eq!(host_values(out), host_values(unet.forward(x.clone())));
+        let features = encoder.forward(x);
+        let bottleneck = host_values(features[2].clone());
+        let levels = decoder.pyramid(features.clone());
+        let shapes = |all: &[Tensor<4>]| all.iter().map(Tensor::dims).collect::<Vec<_>>();
+        assert_eq!(shapes(&levels), shapes(&features));
+        assert_eq!(host_values(levels[2].clone()), bottleneck);
+    }
+}
