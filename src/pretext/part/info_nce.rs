@@ -7,6 +7,9 @@ use super::normalise;
 /// What stands in place of a similarity that does not count.
 const HIDDEN: f64 = -1e9;
 
+/// Rounding by which the similarity of partners may differ between its two computations.
+const ROUNDING: f64 = 1e-4;
+
 /// A loss, and how often the own partner was the most similar one.
 #[derive(Clone, Debug)]
 pub struct Contrast {
@@ -46,7 +49,11 @@ pub fn against_queue(query: Tensor<2>, key: Tensor<2>, queue: Tensor<2>, t: f64)
 fn contrast(positive: Tensor<2>, logits: Tensor<2>, apart: bool) -> Contrast {
     let [n, _] = logits.dims();
     let best = logits.clone().detach().max_dim(1);
-    let hits = positive.clone().detach().greater_equal(best);
+    let hits = positive
+        .clone()
+        .detach()
+        .add_scalar(ROUNDING)
+        .greater_equal(best);
     let retrieved = hits.float().inner().mean();
     let logits = if apart {
         Tensor::cat(vec![positive.clone(), logits], 1)
