@@ -130,7 +130,10 @@ fn methods() -> impl Iterator<Item = (&'static PretextEntry, Value)> {
             "amlp" => json!({ "patch": 4 }),
             // As many keys and prototypes as so few images can fill.
             "moco" | "densecl" | "pcrl" => json!({ "queue": 24 }),
-            "swav" => json!({ "prototypes": 12, "queue": 16, "queue_after": 1 }),
+            "swav" => json!({
+                "prototypes": 5, "queue": 16, "queue_after": 1,
+                "local_views": 2, "crop": [0.5, 1.0], "local_crop": [0.3, 0.6],
+            }),
             "vox2vec" => json!({ "pixels": 24 }),
             _ => json!({}),
         };
@@ -178,6 +181,7 @@ fn go(_: Progress) -> ControlFlow<()> {
 #[test]
 fn methods_learn_without_collapse_and_hand_on_an_encoder() {
     let images = volumes(6);
+    let mut wrong = Vec::new();
     for (entry, options) in methods() {
         let name = entry.name;
         let train = |lr: f64| {
@@ -192,15 +196,15 @@ fn methods_learn_without_collapse_and_hand_on_an_encoder() {
             "{name}: {} from {}, {:?}",
             after.loss, before.loss, after.scalars
         );
-        assert!(
-            after.loss < 0.9 * before.loss,
-            "{name}: {} is not well below {}",
-            after.loss,
-            before.loss
-        );
+        if after.loss >= 0.9 * before.loss {
+            let (after, before) = (after.loss, before.loss);
+            wrong.push(format!("{name}: {after} is not well below {before}"));
+        }
         if entry.family == Family::Contrastive {
             let spread = after.scalars["emb_std"];
-            assert!(spread > 0.02, "{name}: embeddings collapse to {spread}");
+            if spread <= 0.02 {
+                wrong.push(format!("{name}: embeddings collapse to {spread}"));
+            }
         }
         let mut moved = 0.0f32;
         for (key, array) in &trained.encoder.0 {
@@ -213,13 +217,16 @@ fn methods_learn_without_collapse_and_hand_on_an_encoder() {
                 moved = moved.max((a - b).abs());
             }
         }
-        assert!(moved > 1e-3, "{name}: the encoder stays as it was");
+        if moved <= 1e-3 {
+            wrong.push(format!("{name}: the encoder stays as it was"));
+        }
         // Nothing more and nothing less than the encoder of the segmentation network.
         let device = open(DeviceChoice::Cpu).unwrap();
         let mut init = Initialiser::new(9, &device);
         let unet = UNet::init(&backbone(), 1, 1, &mut init).unwrap();
         trained.encoder.load_into(unet, ENCODER).unwrap();
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -58,6 +58,7 @@ mod tests {
         let rows = Tensor::from_floats([[1.0, 1.0], [2.0, -2.0]], &device);
         let out = layer.forward(rows).into_data().try_to_vec_as::<f32>();
         assert_eq!(out.unwrap(), [3.0, 0.0, 3.0, -2.0, 3.0, 2.0]);
+        let mut init = Initialiser::new(1, &device.autodiff());
         assert_eq!(trainable(&Linear::init(&mut init, 4, 3, false)), 12);
     }
 }

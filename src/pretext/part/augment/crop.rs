@@ -202,13 +202,13 @@ mod tests {
 
     #[test]
     fn windows_lie_inside_and_look_for_the_foreground() {
-        let mask: Vec<bool> = (0..32 * 32).map(|i| i / 32 < 8 && i % 32 < 8).collect();
+        let mask: Vec<bool> = (0..32 * 32).map(|i| i / 32 < 16 && i % 32 < 16).collect();
         let mut stream = Stream::new(Purpose::Augment, &[1]);
         let mut seen = 0;
         for _ in 0..200 {
             let w = random_resized_crop([32, 32], [0.08, 1.0], &mask, &mut stream);
             assert!(w.top + w.height <= 32 && w.left + w.width <= 32);
-            seen += usize::from(w.share(&mask, 32) > 0.0);
+            seen += usize::from(w.share(&mask, 32) >= FOREGROUND);
         }
         assert!(seen > 190, "{seen} of 200 windows show it");
     }
