@@ -76,7 +76,9 @@ impl TaskOptions for GlOptions {
         within("gl.width", self.width as f64, 1.0, 65536.0)?;
         within("gl.jitter", self.jitter, 0.0, 1.0)?;
         let pass = frame.pretrain.pass();
-        if pass < 2 * self.parts || (pass < frame.pretrain.batch && pass % self.parts != 0) {
+        if pass < 2 * self.parts
+            || (pass < frame.pretrain.batch && !pass.is_multiple_of(self.parts))
+        {
             return Err(Misfit::new(
                 &["pretrain.micro_batch", "pretrain.batch", "gl.parts"],
                 format!(
@@ -327,7 +329,7 @@ impl EpochPlan for Plan<'_> {
 
     fn batch(&self, slices: &[usize]) -> Result<Batch, TrainError> {
         let parts = self.options.parts;
-        if slices.len() < 2 * parts || slices.len() % parts != 0 {
+        if slices.len() < 2 * parts || !slices.len().is_multiple_of(parts) {
             return Err(TrainError::Options {
                 field: "pretrain.micro_batch",
                 reason: format!(
