@@ -397,7 +397,7 @@ mod tests {
         let map = Tensor::<4>::from_data(data, &Device::flex().autodiff());
         let at = found(matches(positions(map.clone()), positions(map.flip([3]))));
         let expected: Vec<i32> = (0..h)
-            .flat_map(|r| (0..w).map(move |c| (r * w + w - 1 - c) as i32))
+            .flat_map(|r| (0..w).map(move |c| r * w + w - 1 - c))
             .collect();
         assert_eq!(at, expected);
     }
