@@ -31,7 +31,9 @@ impl Decoder {
         outputs: usize,
         init: &mut Initialiser,
     ) -> Result<(Encoder, Self), BackboneError> {
-        let UNet { enc, up, dec, out, .. } = UNet::init(options, inputs, outputs, init)?;
+        let UNet {
+            enc, up, dec, out, ..
+        } = UNet::init(options, inputs, outputs, init)?;
         Ok((Encoder { enc }, Self { up, dec, out }))
     }
 
