@@ -1,6 +1,7 @@
 //! Networks: devices, initial weights, layers, backbones, heads, updates, weights on disk.
 
 pub mod backbone;
+pub mod codebook;
 pub mod device;
 pub mod foreign;
 pub mod head;

@@ -2,6 +2,8 @@
 //! 3.6 and 3.7, vectors N7), and the mean of a loss over masked patches. AMLP itself reconstructs
 //! raw intensities (section 2.1).
 
+use crate::mask::patch::{Grid, PatchError};
+
 /// How a patch is normalised: `(v - mean) / sqrt(var + eps)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Normalisation {
@@ -29,6 +31,33 @@ pub fn normalise(patch: &[f32], kind: Normalisation) -> Vec<f32> {
         .iter()
         .map(|&v| ((f64::from(v) - mean) / scale) as f32)
         .collect()
+}
+
+/// Normalises every patch of `image` `[c, h, w]` in place: its channels together, or one by one for
+/// BootMAE.
+///
+/// # Errors
+/// An image that does not fit the grid.
+pub fn normalise_patches(
+    grid: Grid,
+    kind: Normalisation,
+    image: &mut [f32],
+) -> Result<(), PatchError> {
+    let [channels, height, width] = grid.shape();
+    if kind == Normalisation::BootMae && channels > 1 {
+        let plane = Grid::new([1, height, width], grid.side())?;
+        for channel in image.chunks_exact_mut(height * width) {
+            normalise_patches(plane, kind, channel)?;
+        }
+        return Ok(());
+    }
+    let patches = grid.patchify(image)?;
+    let normal: Vec<f32> = patches
+        .chunks_exact(grid.dim())
+        .flat_map(|patch| normalise(patch, kind))
+        .collect();
+    image.copy_from_slice(&grid.unpatchify(&normal)?);
+    Ok(())
 }
 
 /// Mean of the losses of masked patches: `sum(l * mask) / sum(mask)`; `None` where nothing is
@@ -99,5 +128,28 @@ mod tests {
         let losses = [0.075, 12.5, 1.0];
         assert_eq!(masked_mean(&losses, &[false, true, true]), Some(6.75));
         assert_eq!(masked_mean(&losses, &[false; 3]), None);
+    }
+
+    #[test]
+    fn channels_are_normalised_together_or_apart() {
+        let grid = Grid::new([2, 2, 4], 2).unwrap();
+        let image: Vec<f32> = (0..16).map(|v| (v * v) as f32).collect();
+        let run = |kind| {
+            let mut image = image.clone();
+            normalise_patches(grid, kind, &mut image).unwrap();
+            image
+        };
+        let patch = |image: &[f32], c: usize| -> Vec<f32> {
+            [0, 1, 4, 5].iter().map(|i| image[8 * c + i]).collect()
+        };
+        let mean = |v: &[f32]| v.iter().sum::<f32>() / v.len() as f32;
+        let apart = run(Normalisation::BootMae);
+        assert!(mean(&patch(&apart, 0)).abs() < 1e-6 && mean(&patch(&apart, 1)).abs() < 1e-6);
+        let expected = normalise(&patch(&image, 1), Normalisation::BootMae);
+        near(&patch(&apart, 1), &expected);
+        let together = run(Normalisation::LayerNorm);
+        let both = [patch(&together, 0), patch(&together, 1)].concat();
+        assert!(mean(&both).abs() < 1e-6 && mean(&both[..4]) < -0.5);
+        assert!(normalise_patches(grid, Normalisation::Mae, &mut [0.0; 3]).is_err());
     }
 }
