@@ -1,8 +1,10 @@
 //! Every pretext task of the registry on small volumes: it learns, it does not collapse, it hands on
 //! an encoder, and it resumes bit by bit. A new method is covered by its line in the registry.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use amlp_run::data::images::{Images, InMemory};
@@ -10,10 +12,18 @@ use amlp_run::mask::patch::Grid;
 use amlp_run::nn::backbone::{ENCODER, UNet};
 use amlp_run::nn::device::{DeviceChoice, open};
 use amlp_run::nn::init::Initialiser;
-use amlp_run::options::{BackboneOptions, Frame, LrDecay, OptimiserOptions, PretrainOptions};
-use amlp_run::pretext::{Family, PretextEntry, REGISTRY, find};
+use amlp_run::nn::weights::Weights;
+use amlp_run::options::{
+    BackboneOptions, Frame, LrDecay, OptimiserOptions, PretrainOptions, TokenTeacher,
+    TokenizerOptions, Tokens,
+};
+use amlp_run::pretext::beit2::{self, Tokenizer};
+use amlp_run::pretext::{self, Family, PretextEntry, REGISTRY, find};
 use amlp_run::random::{Purpose, Stream};
-use amlp_run::train::{Checkpoints, Observer, PretrainJob, PretrainOutput, Progress, TrainError};
+use amlp_run::train::{
+    Checkpoints, Observer, PretrainJob, PretrainOutput, Progress, TrainError,
+    pretrain as pretext_pretrain,
+};
 use serde_json::{Value, json};
 
 const SIDE: usize = 32;
@@ -128,6 +138,7 @@ fn methods() -> impl Iterator<Item = (&'static PretextEntry, Value)> {
     trained.map(|entry| {
         let own = match entry.name {
             "amlp" => json!({ "patch": 4 }),
+            "beit2" => json!({ "tokenizer": tokenizer(TokenTeacher::OwnMae) }),
             // As many keys and prototypes as so few images can fill.
             "moco" | "densecl" | "pcrl" => json!({ "queue": 24 }),
             "swav" => json!({ "prototypes": 12, "queue": 16, "queue_after": 1 }),
@@ -135,6 +146,64 @@ fn methods() -> impl Iterator<Item = (&'static PretextEntry, Value)> {
             _ => json!({}),
         };
         (entry, settled(entry, own))
+    })
+}
+
+/// A small tokenizer.
+fn tokenizer(teacher: TokenTeacher) -> TokenizerOptions {
+    TokenizerOptions {
+        codebook: 24,
+        code_dim: 8,
+        teacher,
+        ..TokenizerOptions::default()
+    }
+}
+
+/// Trains a tokenizer; its teacher is an MAE of a few epochs.
+fn tokenize(
+    teacher: TokenTeacher,
+    pretrain: &PretrainOptions,
+    path: Option<&Path>,
+    observer: Observer<'_>,
+) -> Result<PretrainOutput, TrainError> {
+    static MAE: OnceLock<Weights> = OnceLock::new();
+    let images = volumes(6);
+    let device = open(DeviceChoice::Cpu).unwrap();
+    let mae = MAE.get_or_init(|| {
+        let entry = pretext::find("mae").unwrap();
+        let job = training(6, 3e-3);
+        let out = run((entry, &(entry.defaults)()), &images, &job, None, &mut go);
+        out.unwrap().encoder
+    });
+    let job = PretrainJob {
+        images: &images,
+        labels: None,
+        codes: None,
+        teacher: (teacher == TokenTeacher::OwnMae).then_some(mae),
+        backbone: &backbone(),
+        options: pretrain,
+        pass: pretrain.pass(),
+        seed: 3,
+        device: &device,
+        checkpoints: path.map(|path| Checkpoints {
+            path,
+            every: Duration::ZERO,
+        }),
+    };
+    let tokens = Tokens {
+        patch: None,
+        tokenizer: tokenizer(teacher),
+    };
+    pretext_pretrain::<Tokenizer>(&job, &tokens, observer)
+}
+
+/// Codes of the images, made once.
+fn codes() -> &'static [u16] {
+    static CODES: OnceLock<Vec<u16>> = OnceLock::new();
+    CODES.get_or_init(|| {
+        let job = training(6, 3e-3);
+        let out = tokenize(TokenTeacher::OwnMae, &job, None, &mut go).unwrap();
+        beit2::read_codes(&out.remains[beit2::CODES])
     })
 }
 
@@ -154,10 +223,13 @@ fn run(
             .map(|m| grid.lesion_labels(m).unwrap());
         rows.flatten().collect::<Vec<u8>>()
     });
+    let codes = (entry.needs)(options).tokens.map(|_| codes());
     let device = open(DeviceChoice::Cpu).unwrap();
     let job = PretrainJob {
         images,
         labels: labels.as_deref(),
+        codes,
+        teacher: None,
         backbone: &backbone(),
         options: pretrain,
         pass: pretrain.pass(),
@@ -216,7 +288,7 @@ fn methods_learn_without_collapse_and_hand_on_an_encoder() {
             let (after, before) = (after.loss, before.loss);
             wrong.push(format!("{name}: {after} is not well below {before}"));
         }
-        if entry.family == Family::Contrastive {
+        if entry.family == Family::Contrastive || after.scalars.contains_key("emb_std") {
             let spread = after.scalars["emb_std"];
             if spread <= least_spread(name) {
                 wrong.push(format!("{name}: embeddings collapse to {spread}"));
@@ -250,32 +322,83 @@ fn methods_resume_bit_by_bit() {
     let images = volumes(6);
     for (entry, options) in methods() {
         let job = training(3, 1e-3);
-        let whole = run((entry, &options), &images, &job, None, &mut go).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("checkpoint");
-        // Stopped again and again: in the middle of epochs, and at their ends.
-        let mut stops = 0;
-        let pieces = loop {
-            let mut left = 2;
-            let mut observer = |_: Progress| {
-                left -= 1;
-                if left == 0 {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            };
-            match run((entry, &options), &images, &job, Some(&path), &mut observer) {
-                Ok(out) => break out,
-                Err(TrainError::Stopped { .. }) => stops += 1,
-                Err(other) => panic!("{}: {other}", entry.name),
+        resumes(entry.name, |path, observer| {
+            run((entry, &options), &images, &job, path, observer)
+        });
+    }
+}
+
+/// A run that is stopped again and again, in the middle of epochs and at their ends, ends as one
+/// that is not.
+fn resumes(
+    name: &str,
+    run: impl Fn(Option<&Path>, Observer<'_>) -> Result<PretrainOutput, TrainError>,
+) {
+    let whole = run(None, &mut go).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    let mut stops = 0;
+    let pieces = loop {
+        let mut left = 2;
+        let mut observer = |_: Progress| {
+            left -= 1;
+            if left == 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
         };
-        assert!(stops >= 3, "{}", entry.name);
-        assert!(pieces == whole, "{} does not resume", entry.name);
-        // Another seed's checkpoint would not be taken; another start gives other weights.
-        assert_eq!(whole.curve.len(), 3);
+        match run(Some(&path), &mut observer) {
+            Ok(out) => break out,
+            Err(TrainError::Stopped { .. }) => stops += 1,
+            Err(other) => panic!("{name}: {other}"),
+        }
+    };
+    assert!(stops >= 3, "{name}");
+    assert!(pieces == whole, "{name} does not resume");
+    assert_eq!(whole.curve.len(), 3);
+}
+
+#[test]
+fn tokenizers_learn_spread_their_codes_and_resume() {
+    for teacher in [TokenTeacher::OwnMae, TokenTeacher::Hog] {
+        let train = |lr: f64| tokenize(teacher, &training(12, lr), None, &mut go).unwrap();
+        let (trained, untrained) = (train(3e-3), train(1e-12));
+        let scalars = |out: &PretrainOutput| out.curve.last().unwrap().scalars.clone();
+        let (after, before) = (scalars(&trained), scalars(&untrained));
+        println!("{teacher:?}: {after:?} from {before:?}");
+        assert!(after["l_teacher"] < 0.8 * before["l_teacher"]);
+        assert!(after["emb_std"] > 0.02 && after["codes.perplexity"] > 3.0);
+        let codes = beit2::read_codes(&trained.remains[beit2::CODES]);
+        assert_eq!(codes.len(), 6 * DEEP * (SIDE / 4) * (SIDE / 4));
+        let distinct: BTreeSet<u16> = codes.iter().copied().collect();
+        assert!(distinct.len() > 3 && *distinct.last().unwrap() < 24);
+        let job = training(3, 1e-3);
+        let name = format!("tokenizer of {teacher:?}");
+        resumes(&name, |path, observer| {
+            tokenize(teacher, &job, path, observer)
+        });
     }
+    // Without the teacher that it needs there is an error, not a panic.
+    let device = open(DeviceChoice::Cpu).unwrap();
+    let job = training(1, 1e-3);
+    let job = PretrainJob {
+        images: &volumes(6),
+        labels: None,
+        codes: None,
+        teacher: None,
+        backbone: &backbone(),
+        options: &job,
+        pass: job.pass(),
+        seed: 3,
+        device: &device,
+        checkpoints: None,
+    };
+    let without = pretext_pretrain::<Tokenizer>(&job, &Tokens::default(), &mut go);
+    assert!(matches!(without, Err(TrainError::Options { .. })));
+    let beit2 = pretext::find("beit2").unwrap();
+    let without = beit2.train.unwrap()(&job, &(beit2.defaults)(), &mut go);
+    assert!(matches!(without, Err(TrainError::Options { .. })));
 }
 
 #[test]

@@ -646,3 +646,121 @@ const GOLDEN: &[(&str, &str)] = &[
 fn the_whole_ablation_in_the_papers_setting_is_1097_stages() {
     assert_eq!(plan(&[]).plan.stages.len(), 1097);
 }
+
+/// The plan of a manifest that extends the paper's settings, with one seed.
+fn plan_of(text: &str) -> Compiled {
+    let folder = tempfile::tempdir().unwrap();
+    let base = std::fs::read_to_string("experiments/base/paper.toml").unwrap();
+    std::fs::create_dir(folder.path().join("base")).unwrap();
+    std::fs::write(folder.path().join("base/paper.toml"), base).unwrap();
+    let path = folder.path().join("m.toml");
+    std::fs::write(&path, format!("extends = \"base/paper.toml\"\n{text}")).unwrap();
+    let loaded = manifest::load(&path).unwrap_or_else(|e| panic!("{e}"));
+    let request = Request {
+        set: vec!["seeds=[1]".to_owned()],
+        ..Request::default()
+    };
+    let resolution = study::resolve(loaded, &request).unwrap_or_else(|e| panic!("{e}"));
+    compile(
+        &resolution.resolved,
+        &facts(),
+        DeviceClass::CpuFlex,
+        "ledger",
+    )
+}
+
+#[test]
+fn a_tokenizer_stands_between_two_pretrainings_and_is_shared() {
+    let row = |name: &str, more: &str| {
+        format!("[[study.variant]]\nname = \"{name}\"\npretext = \"beit2\"\n{more}\n")
+    };
+    let mae = "[[study.variant]]\nname = \"MAE\"\npretext = \"mae\"\n";
+    let study = "[[study]]\ntable = \"T\"\ndata = [\"hecktor/CT\"]\nlabels = [5, 10]\n";
+    let text = [
+        study.to_owned(),
+        mae.to_owned(),
+        row("BEiT", ""),
+        row("class", "beit2.class_branch = true"),
+        row("original", "beit2.recipe = \"original\""),
+        row("HOG", "beit2.tokenizer.teacher = \"hog\""),
+        row(
+            "own",
+            "beit2.tokenizer.recipe = \"original\"\nbeit2.tokenizer.epochs = 7",
+        ),
+        row("other MAE", "beit2.tokenizer.mae.norm_pix = false"),
+    ]
+    .concat();
+    let compiled = plan_of(&text);
+    let counts = counts(&compiled);
+    // The rows' own, and the MAE that is the teacher of the last row.
+    assert_eq!(counts["pretrain"], 7 + 1);
+    assert_eq!(counts["tokenize"], 4);
+    assert!(!counts.contains_key("cluster"));
+    let find = |label: &str| stage(&compiled, &format!("{label} hecktor/CT seed 1"));
+    let tokenizer = find("tokenize BEiT");
+    assert_eq!(tokenizer.input("teacher"), Some(&find("pretrain MAE").key));
+    assert_eq!(tokenizer.spec["tokenize"]["epochs"], 100);
+    for row in ["BEiT", "class", "original"] {
+        let own = find(&format!("pretrain {row}"));
+        assert_eq!(own.input("codes"), Some(&tokenizer.key), "{row}");
+        assert_eq!(own.input("labels"), None);
+    }
+    let lr = |label: &str| {
+        let stage = find(label);
+        let training = &stage.spec[stage.kind.name()];
+        training["optimiser"]["lr"].as_f64().unwrap()
+    };
+    assert_eq!(lr("pretrain BEiT"), 1e-4);
+    assert!((lr("pretrain original") - 3.52e-5).abs() < 1e-7);
+    assert_eq!(lr("tokenize BEiT"), 1e-4);
+    assert!((lr("tokenize own") - 5e-5 * 48.0 / 128.0).abs() < 1e-12);
+    assert_eq!(find("tokenize own").spec["tokenize"]["epochs"], 7);
+    assert_eq!(find("tokenize HOG").input("teacher"), None);
+    let other = find("tokenize other MAE").input("teacher").unwrap();
+    assert_ne!(*other, find("pretrain MAE").key);
+
+    // Without a row of its own the teacher is there all the same.
+    let alone = plan_of(&[study.to_owned(), row("BEiT", "")].concat());
+    let keys = |compiled: &Compiled| -> HashSet<Key> {
+        compiled.plan.stages.iter().map(|s| s.key.clone()).collect()
+    };
+    assert!(keys(&alone).contains(&tokenizer.key));
+    assert!(keys(&alone).contains(&find("pretrain MAE").key));
+}
+
+#[test]
+fn recipes_of_the_masked_methods() {
+    let names = [
+        "mae",
+        "simmim",
+        "maskfeat",
+        "convmae",
+        "beit2",
+        "bootmae",
+        "selfmedmae",
+    ];
+    let rows: String = names
+        .iter()
+        .map(|name| {
+            format!(
+                "[[study.variant]]\nname = \"{name}\"\npretext = \"{name}\"\n{name}.recipe = \"original\"\n"
+            )
+        })
+        .collect();
+    let study = "[[study]]\ntable = \"T\"\ndata = [\"hecktor/CT\"]\nlabels = [5]\n";
+    let compiled = plan_of(&format!("{study}{rows}"));
+    // Rates of section 1.7 at a batch of 48.
+    for (name, expected) in [
+        ("mae", 2.81e-5),
+        ("simmim", 9.4e-6),
+        ("maskfeat", 3.75e-5),
+        ("convmae", 2.81e-5),
+        ("beit2", 3.52e-5),
+        ("bootmae", 2.81e-5),
+        ("selfmedmae", 1.2e-3),
+    ] {
+        let stage = stage(&compiled, &format!("pretrain {name} hecktor/CT seed 1"));
+        let lr = stage.spec["pretrain"]["optimiser"]["lr"].as_f64().unwrap();
+        assert!((lr / expected - 1.0).abs() < 0.01, "{name}: {lr}");
+    }
+}

@@ -131,6 +131,8 @@ fn pretrained(
     let job = PretrainJob {
         images,
         labels: Some(&labels),
+        codes: None,
+        teacher: None,
         backbone: &backbone(),
         options,
         pass: options.pass(),
@@ -472,6 +474,8 @@ fn cut_off(
     let job = PretrainJob {
         images,
         labels: Some(&labels),
+        codes: None,
+        teacher: None,
         backbone: &backbone(),
         options: &options,
         pass: options.pass(),
@@ -575,6 +579,8 @@ fn gradients_of_passes_add_up_to_those_of_the_batch() {
         let job = PretrainJob {
             images: &images,
             labels: Some(&labels),
+            codes: None,
+            teacher: None,
             backbone: &backbone,
             options: &options,
             pass,
@@ -700,6 +706,8 @@ fn task<'a>(
     let setup = Setup {
         images,
         labels: Some(labels),
+        codes: None,
+        teacher: None,
         backbone,
         epochs: 10,
         seed: 1,
@@ -944,6 +952,8 @@ fn wrong_inputs_are_typed_errors() {
     let job = PretrainJob {
         images: &images,
         labels: None,
+        codes: None,
+        teacher: None,
         backbone: &backbone(),
         options: &short(1),
         pass: 4,
@@ -1073,6 +1083,8 @@ fn every_normalisation_trains_and_transfers() {
         let job = PretrainJob {
             images: &images,
             labels: Some(&labels),
+            codes: None,
+            teacher: None,
             backbone: &backbone,
             options: &options,
             pass: options.pass(),

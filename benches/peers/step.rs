@@ -135,6 +135,7 @@ fn train(
             images,
             validation: None,
             encoder: None,
+            init: None,
             backbone,
             options: &options,
             pass: case.batch,
@@ -158,6 +159,8 @@ fn train(
         let job = PretrainJob {
             images,
             labels: None,
+            codes: None,
+            teacher: None,
             backbone,
             options: &options,
             pass: case.batch,

@@ -100,7 +100,7 @@ impl Graph {
 fn weight(kind: StageKind) -> u64 {
     match kind {
         StageKind::Pretrain => 200,
-        StageKind::Finetune => 100,
+        StageKind::Tokenize | StageKind::Finetune => 100,
         StageKind::Prepare | StageKind::Cluster | StageKind::Evaluate => 10,
         _ => 1,
     }

@@ -541,6 +541,7 @@ impl TaskOptions for AmlpOptions {
                 }
             }),
             masks: self.uses_labels() && reference == Reference::Gt,
+            tokens: None,
         }
     }
 }

@@ -7,6 +7,7 @@ mod backbone;
 mod cluster;
 mod evaluate;
 mod layout;
+mod masked;
 mod optimiser;
 mod phantom;
 mod prepare;
@@ -23,6 +24,10 @@ pub use backbone::{BackboneKind, BackboneOptions, Norm};
 pub use cluster::{ClusterMethod, ClusterOptions, Foreground, KmeansInit};
 pub use evaluate::{Aggregation, EmptyPolicy, EvaluateOptions, HausdorffMode, MetricOptions};
 pub use layout::LayoutOptions;
+pub use masked::{
+    Beit2Options, BootmaeOptions, ConvmaeOptions, MaeOptions, MaskfeatOptions, Recipe,
+    SelfmedmaeOptions, SimmimOptions, TokenTeacher, TokenizerOptions, patch_side,
+};
 pub use optimiser::{LrDecay, OptimiserKind, OptimiserOptions};
 pub use phantom::{PhantomKind, PhantomOptions};
 pub use prepare::{
@@ -31,7 +36,7 @@ pub use prepare::{
 };
 pub use slurm::{SlurmJobKind, SlurmOptions, SlurmRequest};
 pub use split::SplitOptions;
-pub use task::{Frame, Misfit, Needs, PatchClusters, TaskOptions, inside, up_to, within};
+pub use task::{Frame, Misfit, Needs, PatchClusters, TaskOptions, Tokens, inside, up_to, within};
 pub use training::{
     ComputePrecision, FinetuneOptions, InitOptions, InitPart, LightAugment, OnOutOfMemory,
     PretrainOptions, SegmentationLoss, TransferOptions, ValidationSelect,

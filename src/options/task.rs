@@ -1,10 +1,10 @@
 //! What the options of every pretext task have in common.
 
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::{BackboneOptions, ClusterOptions, PretrainOptions};
+use super::{BackboneOptions, ClusterOptions, OptimiserOptions, PretrainOptions, TokenizerOptions};
 
 /// Options of a pretext task: the table of its name in a manifest.
 pub trait TaskOptions:
@@ -29,6 +29,12 @@ pub trait TaskOptions:
     fn needs(&self) -> Needs {
         Needs::default()
     }
+
+    /// The optimiser that takes the place of the study's at `batch` images per step, where the
+    /// task asks for its own.
+    fn optimiser(&self, _batch: usize) -> Option<OptimiserOptions> {
+        None
+    }
 }
 
 /// What options are checked against.
@@ -49,7 +55,22 @@ pub struct Needs {
     pub clusters: Option<PatchClusters>,
     /// The masks of the training slices, for experiments that start from the ground truth.
     pub masks: bool,
+    /// Codes of the patches of the training slices.
+    pub tokens: Option<Tokens>,
 }
+
+/// A tokenizer of the patches of the training slices.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tokens {
+    /// Side of a patch; the stride of the network where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch: Option<usize>,
+    /// The tokenizer.
+    pub tokenizer: TokenizerOptions,
+}
+
+impl TaskOptions for Tokens {}
 
 /// A clustering of the patches of the training slices.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,10 +9,14 @@ use super::memo::{Memo, Remembered, StageSpec};
 use super::spec::{
     ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, InitSpec, PhantomSpec, PrepareSpec,
     PretrainSpec, SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
+    TokenizeSpec,
 };
 use super::{DeviceClass, Input, Key, Plan, Stage};
-use crate::options::{FinetuneOptions, InitOptions, SliceOptions, SliceUse};
-use crate::study::{CellSettings, Column, Resolved, ResolvedStudy};
+use crate::options::{
+    FinetuneOptions, InitOptions, PretrainOptions, SliceOptions, SliceUse, TaskOptions,
+    TokenTeacher, Tokens,
+};
+use crate::study::{CellSettings, Column, PretextSpec, Resolved, ResolvedStudy};
 
 /// What is known about a data set on disk before planning.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +72,17 @@ struct Builder<'a> {
     compiled: Compiled,
     known: HashMap<Key, usize>,
     memo: Memo,
+}
+
+/// The slices that a run trains on.
+#[derive(Clone, Copy)]
+struct Slices<'a> {
+    index: &'a Key,
+    prepared: &'a Key,
+    split: &'a Key,
+    /// Data set and modality.
+    shown: &'a str,
+    seed: u64,
 }
 
 impl Builder<'_> {
@@ -235,45 +250,17 @@ impl Builder<'_> {
             context,
             || format!("prepare {shown}"),
         );
-        let encoder = s.pretext.as_ref().map(|pretext| {
-            let slices = slice_spec(&s.slices, s.slices.pretrain);
-            let mut inputs = vec![
-                input("prepared", prepared.clone()),
-                input("split", split.clone()),
-            ];
-            let needs = crate::study::pretext_needs(pretext);
-            if let Some(clusters) = needs.clusters {
-                let key = self.once(
-                    ClusterSpec {
-                        patch: clusters.patch,
-                        cluster: clusters.cluster,
-                        slices: slices.clone(),
-                        seed,
-                    },
-                    inputs.clone(),
-                    Value::Null,
-                    || format!("cluster {shown} seed {seed}"),
-                );
-                inputs.push(input("labels", key));
-            }
-            if needs.masks {
-                inputs.push(input("index", index.clone()));
-            }
-            self.once(
-                PretrainSpec {
-                    pretext: pretext.name.clone(),
-                    pretext_version: crate::study::pretext_version(&pretext.name),
-                    options: BTreeMap::from([(pretext.name.clone(), pretext.options.clone())]),
-                    backbone: s.backbone.clone(),
-                    pretrain: s.pretrain.clone(),
-                    slices,
-                    seed,
-                },
-                inputs,
-                Value::Null,
-                || format!("pretrain {row} {shown} seed {seed}"),
-            )
-        });
+        let on = Slices {
+            index: &index,
+            prepared: &prepared,
+            split: &split,
+            shown: &shown,
+            seed,
+        };
+        let encoder = s
+            .pretext
+            .as_ref()
+            .map(|pretext| self.encoder(row, pretext, &on, s));
         let mut inputs = vec![
             input("index", index.clone()),
             input("prepared", prepared.clone()),
@@ -311,6 +298,101 @@ impl Builder<'_> {
             ],
             Value::Null,
             || format!("evaluate {row} {shown} {label} % seed {seed}"),
+        )
+    }
+
+    /// Pre-training and what it needs; returns its key.
+    fn encoder(
+        &mut self,
+        row: &str,
+        pretext: &PretextSpec,
+        on: &Slices<'_>,
+        s: &CellSettings,
+    ) -> Key {
+        let Slices { shown, seed, .. } = *on;
+        let slices = slice_spec(&s.slices, s.slices.pretrain);
+        let mut inputs = vec![
+            input("prepared", on.prepared.clone()),
+            input("split", on.split.clone()),
+        ];
+        let needs = crate::study::pretext_needs(pretext);
+        if let Some(clusters) = needs.clusters {
+            let key = self.once(
+                ClusterSpec {
+                    patch: clusters.patch,
+                    cluster: clusters.cluster,
+                    slices: slices.clone(),
+                    seed,
+                },
+                inputs.clone(),
+                Value::Null,
+                || format!("cluster {shown} seed {seed}"),
+            );
+            inputs.push(input("labels", key));
+        }
+        if needs.masks {
+            inputs.push(input("index", on.index.clone()));
+        }
+        if let Some(tokens) = needs.tokens {
+            let key = self.tokenizer(row, tokens, on, s);
+            inputs.push(input("codes", key));
+        }
+        let mut pretrain = s.pretrain.clone();
+        if let Some(own) = crate::study::pretext_optimiser(pretext, pretrain.batch) {
+            pretrain.optimiser = own;
+        }
+        self.once(
+            PretrainSpec {
+                pretext: pretext.name.clone(),
+                pretext_version: crate::study::pretext_version(&pretext.name),
+                options: BTreeMap::from([(pretext.name.clone(), pretext.options.clone())]),
+                backbone: s.backbone.clone(),
+                pretrain,
+                slices,
+                seed,
+            },
+            inputs,
+            Value::Null,
+            || format!("pretrain {row} {shown} seed {seed}"),
+        )
+    }
+
+    /// A tokenizer and the pre-training that it learns from; returns its key.
+    fn tokenizer(&mut self, row: &str, tokens: Tokens, on: &Slices<'_>, s: &CellSettings) -> Key {
+        let Slices { shown, seed, .. } = *on;
+        let mut inputs = vec![
+            input("prepared", on.prepared.clone()),
+            input("split", on.split.clone()),
+        ];
+        if tokens.tokenizer.teacher == TokenTeacher::OwnMae {
+            let mae = PretextSpec {
+                name: "mae".to_owned(),
+                // Options are plain structs with string keys: they always serialise.
+                options: serde_json::to_value(&tokens.tokenizer.mae).unwrap_or(Value::Null),
+            };
+            let key = self.encoder("MAE", &mae, on, s);
+            inputs.push(input("teacher", key));
+        }
+        let tokenize = PretrainOptions {
+            epochs: tokens.tokenizer.epochs,
+            optimiser: tokens
+                .tokenizer
+                .optimiser(s.pretrain.batch)
+                .unwrap_or_else(|| s.pretrain.optimiser.clone()),
+            ..s.pretrain.clone()
+        };
+        self.once(
+            TokenizeSpec {
+                tokens,
+                tokenizer_version: crate::study::tokenizer_version(),
+                backbone: s.backbone.clone(),
+                tokenize,
+                slices: slice_spec(&s.slices, s.slices.pretrain),
+                seed,
+            },
+            inputs,
+            Value::Null,
+            || format!("tokenize {row} {shown} seed {seed}"),
         )
     }
 

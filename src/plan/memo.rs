@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::spec::{
     ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, PhantomSpec, PrepareSpec, PretrainSpec,
-    SplitSpec, TabulateSpec,
+    SplitSpec, TabulateSpec, TokenizeSpec,
 };
 use super::{Input, Key, StageKind};
 
@@ -78,6 +78,7 @@ remembered! {
     SplitSpec split Split false,
     PrepareSpec prepare Prepare false,
     ClusterSpec cluster Cluster false,
+    TokenizeSpec tokenize Tokenize true,
     PretrainSpec pretrain Pretrain true,
     FinetuneSpec finetune Finetune true,
     EvaluateSpec evaluate Evaluate true,

@@ -17,5 +17,6 @@ pub use key::{DeviceClass, Key, KeyError, canonical_json};
 pub use spec::{
     ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, InitSpec, PhantomSpec, PrepareSpec,
     PretrainSpec, SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
+    TokenizeSpec,
 };
 pub use stage::{Input, Plan, Stage, StageKind};

@@ -9,7 +9,7 @@ use super::Key;
 use crate::options::{
     Aggregation, BackboneOptions, ClusterOptions, FinetuneOptions, HausdorffMode, InitPart,
     LayoutOptions, MetricOptions, PhantomOptions, PrepareOptions, PretrainOptions, SliceUse,
-    SplitOptions,
+    SplitOptions, Tokens,
 };
 
 /// Writes synthetic patients.
@@ -75,7 +75,26 @@ pub struct ClusterSpec {
     pub seed: u64,
 }
 
-/// Pre-training. Inputs `prepared`, `split`, and `labels` where the task starts from a clustering.
+/// A tokenizer of patches. Inputs `prepared`, `split`, and `teacher` where it learns from a finished
+/// pre-training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenizeSpec {
+    /// Patches and tokenizer.
+    pub tokens: Tokens,
+    /// Version of the tokenizer.
+    pub tokenizer_version: u32,
+    /// Network.
+    pub backbone: BackboneOptions,
+    /// Training.
+    pub tokenize: PretrainOptions,
+    /// Slices.
+    pub slices: SliceSpec,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// Pre-training. Inputs `prepared`, `split`, and `labels` where the task starts from a clustering,
+/// `codes` where it predicts those of a tokenizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PretrainSpec {
     /// Pretext task.

@@ -21,6 +21,8 @@ pub enum StageKind {
     Prepare,
     /// Clusters the patches of the training slices.
     Cluster,
+    /// Trains a tokenizer and gives the patches of the training slices codes.
+    Tokenize,
     /// Self-supervised pre-training.
     Pretrain,
     /// Supervised fine-tuning, or training from scratch.
@@ -33,12 +35,13 @@ pub enum StageKind {
 
 impl StageKind {
     /// All kinds, in the order in which a pipeline meets them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Phantom,
         Self::Index,
         Self::Split,
         Self::Prepare,
         Self::Cluster,
+        Self::Tokenize,
         Self::Pretrain,
         Self::Finetune,
         Self::Evaluate,
@@ -54,6 +57,7 @@ impl StageKind {
             Self::Split => "split",
             Self::Prepare => "prepare",
             Self::Cluster => "cluster",
+            Self::Tokenize => "tokenize",
             Self::Pretrain => "pretrain",
             Self::Finetune => "finetune",
             Self::Evaluate => "evaluate",
@@ -70,6 +74,7 @@ impl StageKind {
             | Self::Split
             | Self::Prepare
             | Self::Cluster
+            | Self::Tokenize
             | Self::Pretrain
             | Self::Finetune
             | Self::Evaluate
@@ -86,7 +91,7 @@ impl StageKind {
     /// Whether a stage of this kind gets a process of its own.
     #[must_use]
     pub fn is_training(self) -> bool {
-        matches!(self, Self::Pretrain | Self::Finetune)
+        matches!(self, Self::Tokenize | Self::Pretrain | Self::Finetune)
     }
 }
 

@@ -53,6 +53,10 @@ pub struct Setup<'a> {
     pub images: &'a dyn Images,
     /// Categories of the patches before the first epoch, `[images, patches]`.
     pub labels: Option<&'a [u8]>,
+    /// Codes of the patches, `[images, patches]`, for tasks that predict them.
+    pub codes: Option<&'a [u16]>,
+    /// Encoder of a finished pre-training, for tasks that learn from it.
+    pub teacher: Option<&'a Weights>,
     /// Network.
     pub backbone: &'a BackboneOptions,
     /// Epochs of the run.

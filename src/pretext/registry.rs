@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{About, Family, Pretext};
-use crate::options::{Frame, Misfit, Needs, TaskOptions};
+use crate::options::{Frame, Misfit, Needs, OptimiserOptions, TaskOptions};
 use crate::train::{Observer, PretrainJob, PretrainOutput, TrainError, pretrain};
 
 /// Hands every method that trains to the macro named first, as `[name: task; ...]`.
@@ -24,6 +24,13 @@ macro_rules! methods {
                 gl: $crate::pretext::gl::Gl;
                 pcrl: $crate::pretext::pcrl::Pcrl;
                 vox2vec: $crate::pretext::vox2vec::Vox2Vec;
+                mae: $crate::pretext::mae::Mae;
+                simmim: $crate::pretext::simmim::SimMim;
+                maskfeat: $crate::pretext::maskfeat::MaskFeat;
+                convmae: $crate::pretext::convmae::ConvMae;
+                beit2: $crate::pretext::beit2::Beit2;
+                bootmae: $crate::pretext::bootmae::BootMae;
+                selfmedmae: $crate::pretext::selfmedmae::SelfMedMae;
             ]
             $($more)*
         }
@@ -53,6 +60,8 @@ pub struct PretextEntry {
     pub settle: SettleFn,
     /// See [`TaskOptions::needs`].
     pub needs: fn(&Value) -> Needs,
+    /// See [`TaskOptions::optimiser`].
+    pub optimiser: fn(&Value, usize) -> Option<OptimiserOptions>,
     /// Pre-trains with options as JSON; `None` where there is nothing to pre-train.
     pub train: Option<TrainFn>,
 }
@@ -77,7 +86,9 @@ const NONE: PretextEntry = PretextEntry {
     needs: |_| Needs {
         clusters: None,
         masks: false,
+        tokens: None,
     },
+    optimiser: |_, _| None,
     train: None,
 };
 
@@ -114,6 +125,7 @@ const fn entry<P: Pretext>(name: &'static str) -> PretextEntry {
         schema: || schemars::schema_for!(P::Options).to_value(),
         settle: settle::<P::Options>,
         needs: |options| read::<P::Options>(options).unwrap_or_default().needs(),
+        optimiser: |options, batch| read::<P::Options>(options).ok()?.optimiser(batch),
         train: Some(train::<P>),
     }
 }

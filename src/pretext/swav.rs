@@ -440,6 +440,8 @@ mod tests {
         let setup = Setup {
             images: &images,
             labels: None,
+            codes: None,
+            teacher: None,
             backbone: &backbone,
             epochs: 3,
             seed: 1,

@@ -14,6 +14,7 @@ mod pretrain;
 mod runner;
 mod split;
 mod tabulate;
+mod tokenize;
 
 pub use evaluate::Evaluation;
 pub use export::export_weights;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::files::{write, write_json};
 use super::passes::images_per_pass;
 use super::prepare::{reference_slices, training_slices};
-use super::{Runner, cluster};
+use super::{Runner, cluster, tokenize};
 use crate::data::images::Images;
 use crate::engine::{Progress, StageContext, StageError};
 use crate::mask::patch::Grid;
@@ -85,6 +85,7 @@ pub(super) fn run(
         }
         None => None,
     };
+    let codes = needs.tokens.map(|_| tokenize::read(cx)).transpose()?;
     let device = device::open(runner.device)?;
     cx.set_device(runner.device.resolve().to_string());
     let step = spec.pretrain.batch.min(images.len());
@@ -93,6 +94,8 @@ pub(super) fn run(
     let job = PretrainJob {
         images: &images,
         labels: labels.as_deref(),
+        codes: codes.as_deref(),
+        teacher: None,
         backbone: &spec.backbone,
         options: &spec.pretrain,
         pass,

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::{cluster, evaluate, finetune, index, phantom, prepare, pretrain, split, tabulate};
+use super::{
+    cluster, evaluate, finetune, index, phantom, prepare, pretrain, split, tabulate, tokenize,
+};
 use crate::engine::{RunStage, StageContext, StageError};
 use crate::nn::device::DeviceChoice;
 use crate::options::OnOutOfMemory;
-use crate::plan::{FinetuneSpec, PretrainSpec, Stage, StageKind};
+use crate::plan::{FinetuneSpec, PretrainSpec, Stage, StageKind, TokenizeSpec};
 use crate::report::Ledger;
 
 /// Least time between two checkpoints, unless somebody asks for another.
@@ -52,6 +54,7 @@ impl RunStage for Runner {
             StageKind::Split => split::run(&spec(stage)?, cx),
             StageKind::Prepare => prepare::run(&spec(stage)?, stage, cx),
             StageKind::Cluster => cluster::run(&spec(stage)?, cx),
+            StageKind::Tokenize => tokenize::run(&spec(stage)?, self, cx),
             StageKind::Pretrain => pretrain::run(&spec(stage)?, self, cx),
             StageKind::Finetune => finetune::run(&spec(stage)?, stage, self, cx),
             StageKind::Evaluate => evaluate::run(&spec(stage)?, self.device, cx),
@@ -61,6 +64,7 @@ impl RunStage for Runner {
 
     fn may_halve(&self, stage: &Stage) -> bool {
         let rule = match stage.kind {
+            StageKind::Tokenize => spec(stage).map(|s: TokenizeSpec| s.tokenize.on_out_of_memory),
             StageKind::Pretrain => spec(stage).map(|s: PretrainSpec| s.pretrain.on_out_of_memory),
             StageKind::Finetune => spec(stage).map(|s: FinetuneSpec| s.finetune.on_out_of_memory),
             _ => return false,

@@ -16,7 +16,8 @@ mod toggles;
 pub use only::{Only, OnlyError};
 pub use project::project_root;
 pub use registry::{
-    layout_names, metric_names, modalities_of, pretext_names, pretext_needs, pretext_version,
+    layout_names, metric_names, modalities_of, pretext_names, pretext_needs, pretext_optimiser,
+    pretext_version, tokenizer_version,
 };
 pub use resolve::{Places, Request, Resolution, resolve};
 pub use resolved::{

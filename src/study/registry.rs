@@ -2,7 +2,7 @@
 
 use super::PretextSpec;
 use crate::data::layout::LayoutError;
-use crate::options::{LayoutOptions, Needs};
+use crate::options::{LayoutOptions, Needs, OptimiserOptions};
 
 /// Pretext tasks.
 #[must_use]
@@ -48,6 +48,19 @@ pub fn pretext_version(name: &str) -> u32 {
 #[must_use]
 pub fn pretext_needs(pretext: &PretextSpec) -> Needs {
     crate::pretext::find(&pretext.name).map_or_else(Needs::default, |e| (e.needs)(&pretext.options))
+}
+
+/// The optimiser that a pretext task asks for in place of the study's.
+#[must_use]
+pub fn pretext_optimiser(pretext: &PretextSpec, batch: usize) -> Option<OptimiserOptions> {
+    let entry = crate::pretext::find(&pretext.name)?;
+    (entry.optimiser)(&pretext.options, batch)
+}
+
+/// Version of the tokenizer; part of the key of its stages.
+#[must_use]
+pub fn tokenizer_version() -> u32 {
+    <crate::pretext::beit2::Tokenizer as crate::pretext::Pretext>::ABOUT.version
 }
 
 /// Checks the options of a layout.

@@ -18,6 +18,10 @@ pub struct PretrainJob<'a> {
     /// Categories of the patches before the first epoch, `[images, patches]` row by row, for tasks
     /// that use them.
     pub labels: Option<&'a [u8]>,
+    /// Codes of the patches, `[images, patches]` row by row, for tasks that predict them.
+    pub codes: Option<&'a [u16]>,
+    /// Encoder of a finished pre-training, for tasks that learn from it.
+    pub teacher: Option<&'a Weights>,
     /// Network.
     pub backbone: &'a BackboneOptions,
     /// Epochs, batch, optimiser.
@@ -60,6 +64,8 @@ pub fn pretrain<P: Pretext>(
     let setup = Setup {
         images: job.images,
         labels: job.labels,
+        codes: job.codes,
+        teacher: job.teacher,
         backbone: job.backbone,
         epochs: job.options.epochs,
         seed: job.seed,

@@ -91,12 +91,17 @@ pub(super) fn units(
             StageKind::Prepare => Shared::Prepared(i),
             StageKind::Cluster => Shared::Prepared(input("prepared").unwrap_or(i)),
             StageKind::Evaluate => Shared::Scores(input("prepared").unwrap_or(i)),
-            StageKind::Pretrain | StageKind::Finetune | StageKind::Tabulate => Shared::Alone(i),
+            StageKind::Tokenize
+            | StageKind::Pretrain
+            | StageKind::Finetune
+            | StageKind::Tabulate => Shared::Alone(i),
         };
         let (order, kind) = match stage.kind {
             StageKind::Phantom | StageKind::Index | StageKind::Split => (0, SlurmJobKind::Cheap),
             StageKind::Prepare | StageKind::Cluster => (1, SlurmJobKind::Cheap),
-            StageKind::Pretrain => (PRETRAIN, SlurmJobKind::Pretrain),
+            // A tokenizer waits for a pre-training and another waits for it: their order in the plan
+            // decides.
+            StageKind::Tokenize | StageKind::Pretrain => (PRETRAIN, SlurmJobKind::Pretrain),
             StageKind::Finetune => (FINETUNE, SlurmJobKind::Finetune),
             StageKind::Evaluate => (4, SlurmJobKind::Finetune),
             StageKind::Tabulate => (5, SlurmJobKind::Cheap),

@@ -10,7 +10,8 @@ use crate::options::{RrlMode, RrlScope};
 const LEAST_MEAN: f64 = 1e-8;
 
 /// Mean over channels and over the pixels of each patch: `[n, c, h, w]` to `[n, patches]`.
-fn patch_means(values: Tensor<4>, side: usize) -> Tensor<2> {
+#[must_use]
+pub fn patch_means(values: Tensor<4>, side: usize) -> Tensor<2> {
     let [n, c, h, w] = values.dims();
     let (rows, cols) = (h / side, w / side);
     let per_row = values

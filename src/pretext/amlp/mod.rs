@@ -10,8 +10,8 @@ mod turn;
 
 pub use batch::{Batch, Plan};
 pub use losses::{
-    centroid_soft, consistency, literal_consistency, masked_mean, patch_losses, relative,
-    relative_weights, soft_relative,
+    centroid_soft, consistency, literal_consistency, masked_mean, patch_losses, patch_means,
+    relative, relative_weights, soft_relative,
 };
 pub use model::Network;
 pub use task::{Amlp, AmlpTask};

@@ -5,6 +5,7 @@ mod branch;
 mod embedding;
 mod groups;
 mod info_nce;
+pub mod masked;
 mod meter;
 mod momentum;
 mod queue;

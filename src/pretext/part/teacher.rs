@@ -8,13 +8,16 @@ use burn::tensor::Tensor;
 use crate::nn::weights::Weights;
 use crate::train::{TaskState, TrainError};
 
-/// A copy without gradients whose batch normalisation uses the statistics of the batch and keeps
-/// running ones of its own.
+/// A copy without gradients.
 ///
-/// Feed it tensors on the autodiff device and detach what it returns.
+/// Of two kinds: one whose batch normalisation uses the statistics of the batch and keeps running
+/// ones of its own ([`Teacher::of`]); feed it tensors on the autodiff device and detach what it
+/// returns. And one that normalises by running statistics, which follow as parameters do
+/// ([`Teacher::still`]); feed it plain tensors.
 #[derive(Debug)]
 pub struct Teacher<M> {
     module: M,
+    still: bool,
 }
 
 impl<M: Module> Teacher<M> {
@@ -23,6 +26,16 @@ impl<M: Module> Teacher<M> {
     pub fn of(student: &M) -> Self {
         Self {
             module: student.valid().train().no_grad(),
+            still: false,
+        }
+    }
+
+    /// A copy of `student` in inference.
+    #[must_use]
+    pub fn still(student: &M) -> Self {
+        Self {
+            module: student.valid(),
+            still: true,
         }
     }
 
@@ -32,14 +45,18 @@ impl<M: Module> Teacher<M> {
         &self.module
     }
 
-    /// Every trainable parameter becomes `momentum * own + (1 - momentum) * student's`; running
-    /// statistics are its own.
+    /// Every trainable parameter becomes `momentum * own + (1 - momentum) * student's`, and in
+    /// inference every running statistic; otherwise those are its own.
     pub fn follow(&mut self, student: &M, momentum: f64) {
-        let mut source = Parameters(GradientsParams::new());
+        let mut source = Parameters {
+            found: GradientsParams::new(),
+            statistics: self.still,
+        };
         student.visit(&mut source);
         let follow = &mut Follow {
-            source: source.0,
+            source: source.found,
             momentum,
+            plain: self.still,
         };
         self.module = self.module.clone().map(follow);
     }
@@ -67,13 +84,16 @@ impl<M: Module> Teacher<M> {
     }
 }
 
-/// Trainable parameters by identity, as plain tensors.
-struct Parameters(GradientsParams);
+/// Trainable parameters, and running statistics where asked for, by identity, as plain tensors.
+struct Parameters {
+    found: GradientsParams,
+    statistics: bool,
+}
 
 impl ModuleVisitor for Parameters {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.is_require_grad() {
-            self.0.register(param.id, param.val().detach().inner());
+        if self.statistics || param.is_require_grad() {
+            self.found.register(param.id, plain(param.val()));
         }
     }
 }
@@ -81,6 +101,16 @@ impl ModuleVisitor for Parameters {
 struct Follow {
     source: GradientsParams,
     momentum: f64,
+    plain: bool,
+}
+
+/// A tensor outside of any graph; running statistics are that already.
+fn plain<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.device().is_autodiff() {
+        tensor.detach().inner()
+    } else {
+        tensor
+    }
 }
 
 impl ModuleMapper for Follow {
@@ -88,11 +118,15 @@ impl ModuleMapper for Follow {
         let Some(source) = self.source.remove::<D>(param.id) else {
             return param;
         };
-        let momentum = self.momentum;
+        let (momentum, plain) = (self.momentum, self.plain);
         param.map(|own| {
-            let own = own.inner().mul_scalar(momentum);
+            let own = self::plain(own).mul_scalar(momentum);
             let mixed = own + source.mul_scalar(1.0 - momentum);
-            mixed.autodiff().set_require_grad(false)
+            if plain {
+                mixed
+            } else {
+                mixed.autodiff().set_require_grad(false)
+            }
         })
     }
 }
@@ -187,6 +221,33 @@ mod tests {
         assert_eq!(Weights::of(&student), before);
         let own = host_values(teacher.module().running_mean.value());
         assert!(own.iter().all(|m| *m > 0.1), "its own statistics move");
+    }
+
+    #[test]
+    fn in_inference_statistics_follow_as_well() {
+        let student = head(1);
+        let mut teacher = Teacher::still(&student);
+        let before = Weights::of(teacher.module());
+        // The student trains; its statistics move.
+        let _ = student.forward(rows());
+        let of_student = Weights::of(&student);
+        teacher.follow(&student, 0.9);
+        let mut moved = 0;
+        for (name, array) in &Weights::of(teacher.module()).0 {
+            for (i, a) in array.values.iter().enumerate() {
+                let (b, s) = (before.0[name].values[i], of_student.0[name].values[i]);
+                assert!((a - (0.9 * b + 0.1 * s)).abs() < 1e-6, "{name}");
+                moved += usize::from(name.contains("running") && (a - b).abs() > 1e-3);
+            }
+        }
+        assert!(moved > 0, "statistics follow");
+        let plain = rows().inner();
+        let mut state = TaskState::new();
+        teacher.save("teacher", &mut state).unwrap();
+        let mut other = Teacher::still(&head(3));
+        other.load("teacher", &state).unwrap();
+        let a = host_values(other.module().forward(plain.clone()));
+        assert_eq!(a, host_values(teacher.module().forward(plain)));
     }
 
     #[test]

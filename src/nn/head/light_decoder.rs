@@ -1,0 +1,78 @@
+//! The up path of the U-Net with half its widths, fed by sparse features (`methods/masked.md`
+//! sections 3.1 and 3.6).
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::Densify;
+use crate::nn::backbone::{DoubleConv, Visible};
+use crate::nn::init::Initialiser;
+use crate::nn::layer::{Conv2d, UpConv2x2};
+use crate::options::BackboneOptions;
+
+/// Decoder from densified features to an image. A level without a skip goes on with what comes from
+/// below.
+#[derive(Module, Debug)]
+pub struct LightDecoder {
+    /// Bottleneck made dense.
+    pub bottom: Densify,
+    /// Skips made dense, deepest first; `None` where there is none.
+    pub skips: Vec<Option<Densify>>,
+    /// Up-convolutions, deepest first.
+    pub up: Vec<UpConv2x2>,
+    /// Blocks, deepest first.
+    pub dec: Vec<DoubleConv>,
+    /// 1x1 convolution to the output, with bias and without activation.
+    pub out: Conv2d,
+}
+
+impl LightDecoder {
+    /// A decoder to `outputs` channels with skips from the `skips` finest levels.
+    pub fn init(
+        init: &mut Initialiser,
+        options: &BackboneOptions,
+        outputs: usize,
+        skips: usize,
+    ) -> Self {
+        let channels = |level: usize| options.width << level;
+        let half = |level: usize| (channels(level) / 2).max(1);
+        let depth = options.depth;
+        let mut decoder = Self {
+            bottom: Densify::init(init, channels(depth), half(depth)),
+            skips: Vec::with_capacity(depth),
+            up: Vec::with_capacity(depth),
+            dec: Vec::with_capacity(depth),
+            out: Conv2d::init(init, half(0), outputs, 1, true),
+        };
+        for level in (0..depth).rev() {
+            let skip = (level < skips).then(|| Densify::init(init, channels(level), half(level)));
+            let up = UpConv2x2::init(init, half(level + 1), half(level));
+            let inputs = half(level) * (1 + usize::from(skip.is_some()));
+            let block = DoubleConv::init(init, options.norm, inputs, half(level));
+            decoder.skips.push(skip);
+            decoder.up.push(up);
+            decoder.dec.push(block);
+        }
+        decoder
+    }
+
+    /// Features of every level, finest first, to the output `[n, outputs, h, w]`.
+    #[must_use]
+    pub fn forward(&self, features: &[Tensor<4>], visible: &Visible) -> Tensor<4> {
+        let Some((bottom, finer)) = features.split_last() else {
+            // No features, no images: an empty output of the right rank.
+            return Tensor::empty([0, 0, 0, 0], &self.out.weight.val().device());
+        };
+        let mut x = self.bottom.forward(bottom.clone(), visible);
+        let levels = self.skips.iter().zip(&self.up).zip(&self.dec);
+        for (((skip, up), block), feature) in levels.zip(finer.iter().rev()) {
+            let mut input = vec![];
+            if let Some(skip) = skip {
+                input.push(skip.forward(feature.clone(), visible));
+            }
+            input.push(up.forward(x));
+            x = block.forward(Tensor::cat(input, 1));
+        }
+        self.out.forward(x)
+    }
+}

@@ -1,0 +1,115 @@
+//! MAE (He et al. 2022) on the U-Net: the encoder sees visible patches only, a light decoder with
+//! skips reconstructs the masked ones (`methods/masked.md` section 3.1).
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::amlp::patch_losses;
+use super::part::Meter;
+use super::part::masked::{Frame, Hiding, Masked, Masking, Seen, Target};
+use super::{About, Family, Setup};
+use crate::mask::patch::Grid;
+use crate::mask::random::{Rounding, count_masked};
+use crate::mask::target::Normalisation;
+use crate::nn::backbone::Encoder;
+use crate::nn::head::LightDecoder;
+use crate::nn::init::Initialiser;
+use crate::nn::weights::Weights;
+use crate::options::{BackboneOptions, MaeOptions, patch_side};
+use crate::train::{Moment, TrainError};
+
+/// MAE as a pretext task.
+pub type Mae = Masking<MaeMethod>;
+
+/// The method; it keeps nothing beside the network.
+pub struct MaeMethod;
+
+/// A sparse encoder and a decoder on its densified features.
+#[derive(Module, Debug)]
+pub struct MaeNetwork {
+    /// What is handed on.
+    pub encoder: Encoder,
+    /// What is dropped.
+    pub decoder: LightDecoder,
+}
+
+impl MaeNetwork {
+    /// The network for images of the frame.
+    ///
+    /// # Errors
+    /// A backbone out of range.
+    pub fn init(frame: &Frame<'_>, init: &mut Initialiser) -> Result<Self, TrainError> {
+        let [channels, _, _] = frame.grid.shape();
+        Ok(Self {
+            encoder: Encoder::init(frame.backbone, channels, init)?,
+            decoder: LightDecoder::init(init, frame.backbone, channels, frame.backbone.depth),
+        })
+    }
+
+    /// Mean squared error of the masked patches, each the mean over its values; the spread of the
+    /// bottleneck goes into `meter`.
+    #[must_use]
+    pub fn loss(&self, seen: &Seen, meter: &mut Meter) -> Tensor<1> {
+        let features = self
+            .encoder
+            .forward_sparse(seen.images.clone(), &seen.visible);
+        if let Some(bottleneck) = features.last() {
+            meter.add(seen.n, [seen.spread(bottleneck.clone())]);
+        }
+        let output = self.decoder.forward(&features, &seen.visible);
+        let losses = patch_losses(output, seen.target.clone(), seen.grid.side());
+        seen.masked_mean(losses)
+    }
+}
+
+impl Masked for MaeMethod {
+    const ABOUT: About = About {
+        doc: "reconstructs the masked 75 % of an image from the visible rest, which alone is encoded",
+        family: Family::Masked,
+        year: 2022,
+        paper: "He et al., CVPR 2022, arXiv 2111.06377",
+        version: 1,
+    };
+    const MEASURED: &'static [&'static str] = &["emb_std"];
+    type Options = MaeOptions;
+    type Model = MaeNetwork;
+
+    fn patch(options: &MaeOptions, backbone: &BackboneOptions) -> usize {
+        patch_side(options.patch, backbone.depth)
+    }
+
+    fn hiding(options: &MaeOptions, grid: Grid) -> Hiding {
+        let masked = count_masked(grid.patches(), options.ratio, Rounding::KeepDown);
+        Hiding::Random(masked)
+    }
+
+    fn target<'a>(options: &MaeOptions, _: &Setup<'a>, _: Grid) -> Result<Target<'a>, TrainError> {
+        Ok(if options.norm_pix {
+            Target::Normalised(Normalisation::Mae)
+        } else {
+            Target::Image
+        })
+    }
+
+    fn start(
+        _: &MaeOptions,
+        frame: &Frame<'_>,
+        init: &mut Initialiser,
+    ) -> Result<(Self, MaeNetwork), TrainError> {
+        Ok((Self, MaeNetwork::init(frame, init)?))
+    }
+
+    fn loss(
+        &mut self,
+        model: &MaeNetwork,
+        seen: &Seen,
+        _: &Moment,
+        meter: &mut Meter,
+    ) -> Result<Tensor<1>, TrainError> {
+        Ok(model.loss(seen, meter))
+    }
+
+    fn encoder(model: &MaeNetwork) -> Weights {
+        Weights::of(&model.encoder)
+    }
+}
