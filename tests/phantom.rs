@@ -226,8 +226,47 @@ fn hecktor_tumours_are_bright_on_pet_and_faint_on_ct() {
 }
 
 #[test]
+fn abdominal_phantoms_check_clean_and_have_eleven_organs() {
+    let (_dir, root, report) = phantoms_at(PhantomKind::Abd110, 4, 0.25);
+    let found = check("abd110", &root, &LayoutOptions::default());
+    assert_eq!(found.problems, []);
+    assert_eq!(found.cases, 4);
+    let scan = find("abd110")
+        .unwrap()
+        .scan(&root, &LayoutOptions::default())
+        .unwrap();
+    assert_eq!(scan.index.regions.len(), 11);
+    for (case, told) in scan.index.cases.iter().zip(&report.cases) {
+        assert_eq!((case.id.as_str(), told.lesions), (told.id.as_str(), 11));
+        let ct = read_volume(&root.join(&case.images["CT"].path), None).unwrap();
+        let labels = read_labels(&root.join(case.label.as_ref().unwrap())).unwrap();
+        assert_eq!(ct.shape, labels.shape);
+        let mean = |label: u8| {
+            let inside = ct
+                .data
+                .iter()
+                .zip(&labels.data)
+                .filter(|(_, l)| **l == label);
+            let values: Vec<f32> = inside.map(|(v, _)| *v).collect();
+            assert!(values.len() > 10, "organ {label}: {} voxels", values.len());
+            values.iter().sum::<f32>() / values.len() as f32
+        };
+        // Air and fat, gallbladder, liver, kidneys.
+        assert!(mean(0) < -200.0 && mean(11) < 40.0);
+        assert!((80.0..140.0).contains(&mean(4)) && mean(8) > 140.0 && mean(9) > 140.0);
+    }
+    // The spinal cord runs through every slice, the liver does not.
+    let [with_organs, all] = report.cases[0].slices;
+    assert_eq!(with_organs, all);
+}
+
+#[test]
 fn same_options_same_bytes_and_more_cases_leave_the_first() {
-    for kind in [PhantomKind::Brats2018, PhantomKind::Hecktor2020] {
+    for kind in [
+        PhantomKind::Brats2018,
+        PhantomKind::Hecktor2020,
+        PhantomKind::Abd110,
+    ] {
         let (_a, first, _) = phantoms(kind, 2);
         let (_b, second, _) = phantoms(kind, 2);
         let (_c, more, _) = phantoms(kind, 3);

@@ -65,6 +65,7 @@ fn pretext_tasks_and_layouts_are_used_by_a_manifest() {
         "ablation.toml",
         "base/paper.toml",
         "main.toml",
+        "organs.toml",
         "hippocampus.toml",
         "sarcoma.toml",
     ] {

@@ -433,6 +433,8 @@ pub enum PhantomArg {
     Brats2018,
     /// CT and PET with one tumour
     Hecktor2020,
+    /// Abdominal CT with eleven organs
+    Abd110,
 }
 
 #[derive(Debug, Args)]

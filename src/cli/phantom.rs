@@ -25,6 +25,7 @@ pub(super) fn phantom(args: &PhantomArgs) -> Result<ExitStatus, CliError> {
         kind: match args.kind {
             PhantomArg::Brats2018 => PhantomKind::Brats2018,
             PhantomArg::Hecktor2020 => PhantomKind::Hecktor2020,
+            PhantomArg::Abd110 => PhantomKind::Abd110,
         },
         cases: args.cases,
         scale: args.scale,

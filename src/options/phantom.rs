@@ -12,6 +12,8 @@ pub enum PhantomKind {
     Brats2018,
     /// CT and PET on different grids with one tumour.
     Hecktor2020,
+    /// Abdominal CT with eleven organs.
+    Abd110,
 }
 
 /// Synthetic patients.

@@ -295,6 +295,7 @@ pub(super) fn phantom(
     let kind = match options.kind {
         PhantomKind::Brats2018 => "brats2018",
         PhantomKind::Hecktor2020 => "hecktor2020",
+        PhantomKind::Abd110 => "abd110",
     };
     let checker = Checker::new(table, table.origin("phantom").unwrap_or(fallback));
     if kind != layout {

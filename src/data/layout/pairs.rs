@@ -62,7 +62,8 @@ pub(super) fn check_patterns(options: &LayoutOptions) -> Result<(), LayoutError>
     Ok(())
 }
 
-fn scan(root: &Path, options: &LayoutOptions) -> Result<Scan, LayoutError> {
+/// See [`Layout::scan`]; `options` hold patterns.
+pub(super) fn scan(root: &Path, options: &LayoutOptions) -> Result<Scan, LayoutError> {
     let mut findings = Findings::default();
     let mut reader = Reader {
         root,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::LayoutError;
 use super::scan::Scan;
-use super::{brats2018, hecktor2020, msd, pairs};
+use super::{abd110, brats2018, hecktor2020, msd, pairs};
 use crate::options::LayoutOptions;
 
 /// How one data set lies on disk.
@@ -30,6 +30,7 @@ pub struct Layout {
 
 /// Every layout.
 pub const LAYOUTS: &[&Layout] = &[
+    &abd110::LAYOUT,
     &brats2018::LAYOUT,
     &hecktor2020::LAYOUT,
     &msd::LAYOUT,

@@ -1,5 +1,6 @@
 //! Synthetic patients in the official layout and geometry of a data set.
 
+mod abdomen;
 mod blob;
 mod brain;
 mod brats;

@@ -13,7 +13,7 @@ use crate::data::volume::{
 use crate::options::{PhantomKind, PhantomOptions};
 
 use super::grid::Grid;
-use super::{brats, hecktor};
+use super::{abdomen, brats, hecktor};
 
 /// The file that says what the folder holds, so that nobody takes it for patients.
 const MARKER: &str = "PHANTOM.json";
@@ -27,7 +27,7 @@ pub struct PhantomCase {
     pub id: String,
     /// HGG or LGG, or the centre.
     pub stratum: String,
-    /// Number of lesions; they may touch.
+    /// Number of lesions, which may touch; of organs in the abdomen.
     pub lesions: usize,
     /// Voxels by label value, without the background.
     pub voxels: BTreeMap<u8, usize>,
@@ -78,7 +78,7 @@ pub enum PhantomError {
 ///
 /// Every file is a pure function of `options` without `cases`, and of the patient's number: more
 /// patients leave the first ones as they are. `BraTS` lands in `{HGG,LGG}/<case>/`, HECKTOR in
-/// `hecktor_nii/` with its table of bounding boxes beside it. Spacing is the data set's own at every
+/// `hecktor_nii/` with its table of bounding boxes beside it, ABD-110 in `images/` and `labels/`. Spacing is the data set's own at every
 /// `scale`; the number of voxels and the size of the anatomy in mm shrink.
 ///
 /// # Errors
@@ -107,6 +107,10 @@ pub fn write_phantoms(options: &PhantomOptions, out: &Path) -> Result<PhantomRep
             write_boxes(&out.join(BOX_TABLE), &written)?;
             written.into_iter().map(|(case, _)| case).collect()
         }
+        PhantomKind::Abd110 => numbers
+            .par_iter()
+            .map(|&case| write_abdomen(options, case, out))
+            .collect::<Result<_, _>>()?,
     };
     let report = PhantomReport {
         options: options.clone(),
@@ -190,6 +194,25 @@ fn write_hecktor(
     let pet = volume_of(phantom.pet, &phantom.pet_grid);
     write_volume(&file("pt"), &pet, VoxelFormat::Float32, &header)?;
     Ok((report, phantom.bbox))
+}
+
+fn write_abdomen(
+    options: &PhantomOptions,
+    case: u64,
+    out: &Path,
+) -> Result<PhantomCase, PhantomError> {
+    let phantom = abdomen::generate(options.seed, case, options.scale);
+    let id = format!("abd_phantom_{:03}", case + 1);
+    let report = report_of(&id, "", phantom.organs, &phantom.labels, &phantom.grid);
+    let file = |folder: &str| out.join(folder).join(format!("{id}.nii.gz"));
+    make_folder(&out.join("images"))?;
+    make_folder(&out.join("labels"))?;
+    let header = Header::of_grid(phantom.grid.shape, phantom.grid.affine);
+    let ct = volume_of(phantom.ct, &phantom.grid);
+    write_volume(&file("images"), &ct, VoxelFormat::Int16, &header)?;
+    let labels = labels_of(phantom.labels, &phantom.grid);
+    write_labels(&file("labels"), &labels, &header)?;
+    Ok(report)
 }
 
 fn write_boxes(path: &Path, cases: &[(PhantomCase, [f64; 6])]) -> Result<(), PhantomError> {
