@@ -6,10 +6,10 @@ number of threads: a pre-training step (masked reconstruction, forward, backward
 fine-tuning step (Dice and cross-entropy), and inference. Memory is the growth of the process above
 what it held before the network was made.
 
-    python3 benches/peers/training.py                 # CPU: cpu and libtorch, widths 16, 32, 64
+    python3 benches/peers/training.py --write         # CPU: cpu and libtorch, widths 16, 32, 64
     python3 benches/peers/training.py --device libtorch:0 --precision bf16
 
-Needs PyTorch 2.9 in the Python that --python names (default: this one) and, for libtorch,
+--write puts the table into docs/benchmarks.md. Needs PyTorch 2.9 in the Python that --python names (default: this one) and, for libtorch,
 scripts/libtorch before.
 """
 
@@ -21,6 +21,8 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DOCS = os.path.join(ROOT, "docs/benchmarks.md")
+BEGIN, END = "<!-- benches/peers/training.py writes from here -->", "<!-- to here (training) -->"
 BATCH = {16: 8, 32: 8, 64: 4}
 
 
@@ -43,6 +45,21 @@ def measure(command, threads):
     return json.loads(out.stdout.strip().splitlines()[-1])
 
 
+def machine():
+    with open("/proc/cpuinfo") as f:
+        names = [line.split(":", 1)[1].strip() for line in f if line.startswith("model name")]
+    return f"{os.cpu_count()} cores of {names[0] if names else 'an unknown processor'}"
+
+
+def write(lines):
+    with open(DOCS) as f:
+        text = f.read()
+    head, rest = text.split(BEGIN)
+    tail = rest.split(END)[1]
+    with open(DOCS, "w") as f:
+        f.write(head + BEGIN + "\n\n" + "\n".join(lines) + "\n\n" + END + tail)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--tasks", default="pretrain,finetune,predict")
@@ -57,6 +74,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=4, help="measurements, and one to warm up")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
+    parser.add_argument("--note", default="", help="a word on the machine, for the table")
     parser.add_argument("--ours", help="a program built before, instead of building it")
     a = parser.parse_args()
     devices = a.device.split(",")
@@ -66,15 +85,22 @@ def main():
     version = subprocess.run([a.python, "-c", "import torch; print(torch.__version__)"], check=True,
                              stdout=subprocess.PIPE, text=True).stdout.strip()
     sides = devices + ["torch"]
-    print(f"PyTorch {version}, {a.threads} threads, {a.size} x {a.size}, {a.precision}\n")
-    print("| step | width | batch | PyTorch | " + " | ".join(f"{d}: speed, memory" for d in devices) + " |")
-    print("|---|---:|---:|---:|" + "---:|" * len(devices))
+    lines = [
+        f"{machine()}, {a.threads} threads on both sides{a.note and ', ' + a.note}; PyTorch {version} in eager mode;",
+        f"images of {a.size} x {a.size}, {a.precision}. Speed is PyTorch's time over ours, by the clock (and by",
+        "processor time); memory is ours over PyTorch's.",
+        "",
+        "| step | width | batch | PyTorch | " + " | ".join(f"`{d}`: speed, memory" for d in devices) + " |",
+        "|---|---:|---:|---:|" + "---:|" * len(devices),
+    ]
+    print(*lines, sep="\n", flush=True)
     for task in a.tasks.split(","):
         for width in map(int, a.widths.split(",")):
             batch = a.batch or BATCH.get(width, 4)
             case = ["--task", task, "--width", str(width), "--batch", str(batch), "--size", str(a.size),
                     "--steps", str(a.steps), "--rounds", str(a.rounds)]
             seconds = {side: [] for side in sides}
+            cpu = {side: [] for side in sides}
             memory = {side: [] for side in sides}
             for _ in range(a.repeat):
                 for side in sides:
@@ -87,13 +113,16 @@ def main():
                         command += ["--precision", a.precision] if a.precision != "f32" else []
                     result = measure(command, a.threads)
                     seconds[side] += result["seconds"]
+                    cpu[side] += result["cpu"]
                     memory[side].append(result["bytes"])
-            t = statistics.median(seconds["torch"])
-            m = statistics.median(memory["torch"])
-            cells = [f"{t / statistics.median(seconds[d]):.2f} x, {statistics.median(memory[d]) / m:.2f}"
-                     for d in devices]
-            print(f"| {task} | {width} | {batch} | {t * 1e3:.3g} ms, {m / 2**20:.0f} MiB | "
-                  + " | ".join(cells) + " |", flush=True)
+            median = {side: [statistics.median(part[side]) for part in (seconds, cpu, memory)] for side in sides}
+            t, c, m = median["torch"]
+            cells = [f"{t / mt:.2f} x ({c / mc:.2f}), {mm / m:.2f}" for mt, mc, mm in (median[d] for d in devices)]
+            lines.append(f"| {task} | {width} | {batch} | {t * 1e3:.3g} ms, {m / 2**20:.0f} MiB | "
+                         + " | ".join(cells) + " |")
+            print(lines[-1], flush=True)
+    if a.write:
+        write(lines)
 
 
 if __name__ == "__main__":

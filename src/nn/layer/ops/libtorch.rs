@@ -131,7 +131,10 @@ impl Kernels for LibTorch {
         let kind = weight.tensor.kind();
         let padding = same(&weight).padding;
         let weight = (&weight.tensor * scale.view([-1, 1, 1, 1])).to_kind(kind);
-        let input = sound(channels_last(&state.input.tensor));
+        let input = match state.input.tensor.device() {
+            tch::Device::Cpu => sound(channels_last(&state.input.tensor)),
+            _ => state.input.tensor,
+        };
         let bias = Some(bias.to_kind(kind));
         let output = input.conv2d(&weight, bias, [1, 1], [padding, padding], [1, 1], 1);
         activated(output, state.relu)
