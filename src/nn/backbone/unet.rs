@@ -147,18 +147,9 @@ impl UNet {
     fn features(
         &self,
         images: Tensor<4>,
-        mut forward: impl FnMut(&DoubleConv, Tensor<4>) -> Tensor<4>,
+        forward: impl FnMut(&DoubleConv, Tensor<4>) -> Tensor<4>,
     ) -> Vec<Tensor<4>> {
-        let mut features = Vec::with_capacity(self.enc.len());
-        let mut x = as_type(images, self.activations());
-        for (level, block) in self.enc.iter().enumerate() {
-            if level > 0 {
-                x = MaxPool2x2.forward(x);
-            }
-            x = forward(block, x);
-            features.push(x.clone());
-        }
-        features
+        encode(&self.enc, as_type(images, self.activations()), forward)
     }
 
     fn activations(&self) -> DType {
@@ -173,20 +164,12 @@ impl UNet {
     #[must_use]
     pub fn decode(&self, features: Vec<Tensor<4>>) -> Tensor<4> {
         let dtype = self.activations();
-        let mut features: Vec<_> = features.into_iter().map(|x| as_type(x, dtype)).collect();
-        let Some(mut x) = features.pop() else {
+        let features = features.into_iter().map(|x| as_type(x, dtype)).collect();
+        match decode(&self.up, &self.dec, features, |_| ()) {
+            Some(x) => as_type(self.out.forward(x), DType::F32),
             // No features, no images: an empty output of the right rank.
-            return Tensor::empty([0, 0, 0, 0], &self.out.weight.val().device());
-        };
-        for ((up, block), skip) in self
-            .up
-            .iter()
-            .zip(&self.dec)
-            .zip(features.into_iter().rev())
-        {
-            x = block.forward(Tensor::cat(vec![skip, up.forward(x)], 1));
+            None => Tensor::empty([0, 0, 0, 0], &self.out.weight.val().device()),
         }
-        as_type(self.out.forward(x), DType::F32)
     }
 
     /// `[n, inputs, h, w]` to `[n, outputs, h, w]`.
