@@ -226,6 +226,8 @@ fn every_loss_of_pre_training_stays_close() {
             let job = PretrainJob {
                 images: &data,
                 labels: Some(&labels),
+                codes: None,
+                teacher: None,
                 backbone: &backbone(Norm::Batch),
                 options: &options,
                 pass: options.pass(),
