@@ -1,6 +1,6 @@
 //! A whole study whose runner and workers are killed at random moments loses nothing.
 //!
-//! Ten kills by default; `AMLP_KILLS=100 cargo test --release --test kill -- --nocapture` for more,
+//! Five kills by default; `AMLP_KILLS=100 cargo test --release --test kill -- --nocapture` for more,
 //! `AMLP_KILL_SEED` for other moments.
 
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ fn artifacts(store: &Store) -> Artifacts {
 
 #[test]
 fn a_study_that_is_killed_again_and_again_ends_with_the_same_tables() {
-    let kills = number("AMLP_KILLS", 10);
+    let kills = number("AMLP_KILLS", 5);
     let seed = number("AMLP_KILL_SEED", 1);
     let folder = tempfile::tempdir().unwrap();
     project::copy(folder.path());
