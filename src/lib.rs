@@ -24,6 +24,7 @@ pub mod pretext;
 pub mod random;
 pub mod report;
 pub mod stage;
+pub mod statistics;
 pub mod store;
 pub mod study;
 pub mod train;

@@ -61,6 +61,8 @@ pub enum Purpose {
     Queue = 0x5155_4555,
     /// Mixtures of images and features.
     Mixture = 0x4D49_5854,
+    /// Seeds and cases drawn again for an interval.
+    Bootstrap = 0x424F_4F54,
     /// First codes of a vector quantiser.
     Codes = 0x434F_4445,
 }

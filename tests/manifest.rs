@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use amlp_run::manifest::{self, SETTING_KEYS, schema_text};
 use amlp_run::options::{
-    AmlpOptions, CclMode, ClusterMethod, FinetuneOptions, Reference, RrlMode, Strategy,
+    AmlpOptions, CclMode, ClaimKind, ClaimOver, ClusterMethod, FinetuneOptions, Reference, RrlMode,
+    Strategy,
 };
 use amlp_run::plan::{DeviceClass, StageKind, compile};
 use amlp_run::study::{self, CellSettings, Request, Resolved, ResolvedStudy};
@@ -698,6 +699,8 @@ labels = [20]
     let claim = &study.claims[0];
     assert_eq!(claim.columns, [study.columns[0].clone()]);
     assert_eq!(claim.labels, [20]);
+    assert_eq!((claim.kind, claim.least), (ClaimKind::Order, 0.0));
+    assert_eq!(claim.regions, ["mean"]);
 
     let compiled = compile(&resolved, &BTreeMap::new(), DeviceClass::CpuFlex, "x");
     let count = |kind| {
@@ -713,6 +716,139 @@ labels = [20]
     assert_eq!(count(StageKind::Finetune), 84);
     assert_eq!(count(StageKind::Cluster), 42);
     assert_eq!(count(StageKind::Tabulate), 1);
+}
+
+#[test]
+fn claims_in_all_their_forms() {
+    let text = format!(
+        r#"extends = "{}/experiments/base/paper.toml"
+
+[[study]]
+table = "forms"
+data = ["brats2018/T1", "brats2018/T2", "brats2018/T1+T2"]
+labels = [10, 50]
+metrics = ["DSC", "HD95"]
+regions = ["ET", "mean"]
+
+[[study.variant]]
+name = "A"
+[[study.variant]]
+name = "B"
+mps = false
+[[study.variant]]
+name = "C"
+pretext = "none"
+
+[[study.claim]]
+best = "A"
+over = "mean"
+[[study.claim]]
+worst = "C"
+among = ["B"]
+regions = ["ET"]
+[[study.claim]]
+order = ["A", "B", "C"]
+margin = 0.02
+metric = "HD95"
+[[study.claim]]
+order = ["A", "C"]
+at = [10, 50]
+within = 0.03
+data = ["brats2018/T1"]
+[[study.claim]]
+order = ["A", "B"]
+best_column = "brats2018/T1+T2"
+labels = [10]
+"#,
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let resolved = resolve_text(&text, None, &[]);
+    let claims = &resolved.studies[0].claims;
+    let kinds: Vec<ClaimKind> = claims.iter().map(|c| c.kind).collect();
+    use ClaimKind::{Best, Margin, Within, Worst};
+    assert_eq!(kinds, [Best, Worst, Margin, Within, Best]);
+    let pairs: Vec<Vec<(usize, usize)>> = claims.iter().map(study::ResolvedClaim::pairs).collect();
+    assert_eq!(
+        pairs,
+        [
+            vec![(0, 1), (0, 2)],
+            vec![(0, 1)],
+            vec![(0, 1), (1, 2)],
+            vec![(0, 1)],
+            vec![(0, 0), (1, 1)]
+        ]
+    );
+    assert_eq!(claims[0].order, ["A", "B", "C"]);
+    assert_eq!(claims[0].over, ClaimOver::Mean);
+    assert_eq!(claims[0].regions, ["mean"]);
+    assert_eq!(claims[1].order, ["B", "C"]);
+    assert_eq!(claims[1].regions, ["ET"]);
+    assert_eq!((claims[2].metric.as_str(), claims[2].least), ("HD95", 0.02));
+    assert_eq!(claims[3].least, -0.03);
+    assert_eq!(claims[3].at, Some(vec![10, 50]));
+    let best = claims[4].best_column.as_ref().unwrap();
+    assert_eq!(best.modalities, ["T1", "T2"]);
+    let columns: Vec<String> = claims[4].columns.iter().map(ToString::to_string).collect();
+    assert_eq!(columns, ["brats2018/T1", "brats2018/T2"]);
+    // What `--only` leaves of them.
+    let only = |filter: &str| {
+        let only = study::Only::parse(&[filter.to_owned()]).unwrap();
+        only.apply(resolved.clone()).unwrap().studies[0]
+            .claims
+            .len()
+    };
+    assert_eq!(only("method=A,method=B"), 1);
+    assert_eq!(only("label=10"), 4);
+    assert_eq!(only("data=brats2018/T1"), 4);
+}
+
+/// Every sentence names its section, and no two are the same test.
+#[test]
+fn the_manifests_carry_the_claims_of_the_paper() {
+    let mut tables: BTreeMap<String, usize> = BTreeMap::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for entry in std::fs::read_dir("experiments").unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        for study in resolve(&path, None, &[]).studies {
+            for claim in &study.claims {
+                let (section, sentence) = claim.text.split_once(": ").unwrap();
+                assert!(
+                    ["I", "IV-A", "IV-B", "IV-C"].contains(&section) && !sentence.is_empty(),
+                    "{}",
+                    claim.text
+                );
+                assert!(
+                    seen.insert(format!("{}{:?}", study.table, ClaimAxes::of(claim))),
+                    "{} stands twice",
+                    claim.text
+                );
+                *tables.entry(study.table.clone()).or_default() += 1;
+            }
+        }
+    }
+    let all: usize = tables.values().sum();
+    assert!(all >= 30, "{all}: {tables:?}");
+    for table in ["II", "III", "IV", "V", "VI", "X", "XII"] {
+        assert!(tables.contains_key(table), "no claim about Table {table}");
+    }
+}
+
+/// What a claim tests.
+#[derive(Debug)]
+#[allow(dead_code)] // Read by its form.
+struct ClaimAxes<'a>(&'a [String], &'a str, &'a [u32], String);
+
+impl<'a> ClaimAxes<'a> {
+    fn of(claim: &'a study::ResolvedClaim) -> Self {
+        let rest = format!(
+            "{:?}{:?}{:?}",
+            claim.regions, claim.columns, claim.best_column
+        );
+        Self(&claim.order, &claim.metric, &claim.labels, rest)
+    }
 }
 
 #[test]

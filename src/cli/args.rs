@@ -16,7 +16,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
     max_term_width = 100,
     after_help = "`amlp-run FILE...` is short for `amlp-run run FILE...`.\n\n\
         Exit codes: 0 done, 1 internal error, 2 usage or manifest error, 3 some stages failed \
-        (tables show holes with the reason), 4 data missing or invalid, 130 interrupted."
+        (tables show holes with the reason), 4 data missing or invalid, 5 a claim is contradicted, \
+        130 interrupted."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -41,6 +42,8 @@ pub enum Command {
     Trace(TraceArgs),
     /// Write the tables from cached artifacts only
     Table(TableArgs),
+    /// Judge the paper's sentences on cached scores
+    Claims(ClaimsArgs),
     /// Show where a table cell or a stage comes from
     Why(WhyArgs),
     /// Compare the plans of two manifests
@@ -272,6 +275,38 @@ pub struct TableArgs {
     /// Folder of the tables [default: results beside the project]
     #[arg(long, value_name = "DIR")]
     pub results: Option<PathBuf>,
+}
+
+/// Form of judgements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ClaimsFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// One comparison a line.
+    Csv,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 5 if any claim is contradicted, otherwise 3 if results of any are \
+    missing, otherwise 0. What is decided when: docs/claims.md. Claims judged on phantoms say \
+    nothing about the paper."
+)]
+pub struct ClaimsArgs {
+    /// Manifests
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ClaimsFormat,
+    /// Every comparison, not only those that matter most
+    #[arg(long, short = 'v')]
+    pub verbose: bool,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,8 @@ pub enum ExitStatus {
     Failed,
     /// 4: data is missing or invalid.
     Data,
+    /// 5: results contradict a claim.
+    Contradicted,
 }
 
 impl From<ExitStatus> for std::process::ExitCode {
@@ -25,6 +27,7 @@ impl From<ExitStatus> for std::process::ExitCode {
             ExitStatus::Usage => 2,
             ExitStatus::Failed => 3,
             ExitStatus::Data => 4,
+            ExitStatus::Contradicted => 5,
         })
     }
 }

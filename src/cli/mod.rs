@@ -6,6 +6,7 @@ mod cache;
 mod cancel;
 mod check;
 mod chosen;
+mod claims;
 mod completions;
 mod devices;
 mod diff;
@@ -75,6 +76,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
         Command::Retry(a) => retry::retry(&a),
         Command::Trace(a) => trace::trace(&a),
         Command::Table(a) => table::table(&a),
+        Command::Claims(a) => claims::claims(&a),
         Command::Why(a) => why::why(&a),
         Command::Diff(a) => diff::diff(&a),
         Command::List(a) => list::list(&a),

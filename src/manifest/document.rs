@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::options::{
-    BackboneOptions, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
+    BackboneOptions, ClaimOver, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
     PrepareOptions, PretrainOptions, SliceOptions, SlurmOptions, SplitOptions,
 };
 use crate::pretext::{Pretext, methods};
@@ -343,16 +343,32 @@ pub struct DataSet {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Claim {
-    /// The sentence.
+    /// The sentence, with its section.
     pub text: Option<String>,
     /// Rows from best to worst.
     pub order: Vec<String>,
-    /// Metric it is about.
+    /// Row that is better than each of the others, instead of `order`.
+    pub best: Option<String>,
+    /// Row that is worse than each of the others, instead of `order`.
+    pub worst: Option<String>,
+    /// Rows that `best` or `worst` is compared with; all others where absent.
+    pub among: Option<Vec<String>>,
+    /// Column that is better than each of the others, for every row of `order`.
+    pub best_column: Option<String>,
+    /// Metric it is about; the first of the study where absent.
     pub metric: Option<String>,
-    /// Difference that the better row must have at least.
+    /// Regions it is about; the mean of all where absent.
+    pub regions: Option<Vec<String>>,
+    /// Difference that the better row must exceed.
     pub margin: Option<f64>,
+    /// Difference that the first row may be worse by, for rows on a par.
+    pub within: Option<f64>,
     /// Columns it is about; all where absent.
     pub data: Option<Vec<String>>,
     /// Label ratios it is about; all where absent.
     pub labels: Option<Vec<u32>>,
+    /// Label ratio of each row of `order`, where they differ.
+    pub at: Option<Vec<u32>>,
+    /// Whether it holds in every column, or for their mean.
+    pub over: ClaimOver,
 }

@@ -4,6 +4,7 @@
 
 mod amlp;
 mod backbone;
+mod claim;
 mod cluster;
 mod evaluate;
 mod layout;
@@ -21,6 +22,7 @@ pub use amlp::{
     MpsOptions, Rank, Reference, RrlMode, RrlOptions, RrlScope, SpatialAugment, Strategy, Tau,
 };
 pub use backbone::{BackboneKind, BackboneOptions, Norm};
+pub use claim::{ClaimKind, ClaimOver};
 pub use cluster::{ClusterMethod, ClusterOptions, Foreground, KmeansInit};
 pub use evaluate::{Aggregation, EmptyPolicy, EvaluateOptions, HausdorffMode, MetricOptions};
 pub use layout::LayoutOptions;

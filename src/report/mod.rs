@@ -1,6 +1,8 @@
-//! Tables from stored scores, the ledger of published numbers, and the lint of that ledger.
+//! Tables from stored scores, judgements of claims, the ledger of published numbers, and the lint of
+//! that ledger.
 
 mod cell;
+pub mod claim;
 mod csv;
 mod empty;
 mod latex;

@@ -323,7 +323,7 @@ fn split(cell: &Shown, marked: bool) -> [String; 4] {
 }
 
 /// Adds a text in lines of at most `width`, broken between words, the further ones indented.
-fn wrap(out: &mut String, indent: &str, text: &str, width: usize) {
+pub(super) fn wrap(out: &mut String, indent: &str, text: &str, width: usize) {
     let text = one_line(text);
     let mut line = indent.to_owned();
     let mut empty = true;

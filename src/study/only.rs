@@ -137,11 +137,19 @@ impl Only {
             }
             for claim in &mut study.claims {
                 claim.columns.retain(|c| study.columns.contains(c));
-                claim.labels.retain(|l| study.labels.contains(l));
+                // Rows that are compared across label ratios need all of these.
+                if claim.at.is_none() {
+                    claim.labels.retain(|l| study.labels.contains(l));
+                }
             }
-            study
-                .claims
-                .retain(|c| !c.columns.is_empty() && !c.labels.is_empty());
+            study.claims.retain(|c| {
+                !c.columns.is_empty()
+                    && !c.labels.is_empty()
+                    && c.labels.iter().all(|l| study.labels.contains(l))
+                    && c.best_column
+                        .as_ref()
+                        .is_none_or(|best| study.columns.contains(best))
+            });
             study.claims.retain(|c| {
                 c.order
                     .iter()

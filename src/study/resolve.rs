@@ -439,6 +439,7 @@ impl Resolver {
             let axes = ClaimAxes {
                 rows: &rows,
                 metrics: &metrics,
+                regions: &regions,
                 columns: &columns,
                 labels: &labels,
             };

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::options::{
-    BackboneOptions, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
-    PrepareOptions, PretrainOptions, SliceOptions, SplitOptions,
+    BackboneOptions, ClaimKind, ClaimOver, EvaluateOptions, FinetuneOptions, LayoutOptions,
+    PhantomOptions, PrepareOptions, PretrainOptions, SliceOptions, SplitOptions,
 };
 
 /// A manifest under one profile.
@@ -169,14 +169,38 @@ pub struct CellSettings {
 pub struct ResolvedClaim {
     /// The sentence.
     pub text: String,
-    /// Rows from best to worst.
+    /// What it says.
+    pub kind: ClaimKind,
+    /// Rows from best to worst; where one is best or worst, the others as they come.
     pub order: Vec<String>,
+    /// The column that is better than each of `columns`, where the claim is about columns.
+    pub best_column: Option<Column>,
     /// Metric.
     pub metric: String,
-    /// Difference that the better row must have at least.
-    pub margin: f64,
+    /// Regions; `mean` is their mean.
+    pub regions: Vec<String>,
+    /// Least difference: 0, the margin, or minus what a row may be worse by.
+    pub least: f64,
     /// Columns that it is about.
     pub columns: Vec<Column>,
     /// Label ratios that it is about.
     pub labels: Vec<u32>,
+    /// Label ratio of each row of `order`, where they differ; `labels` then holds the same.
+    pub at: Option<Vec<u32>>,
+    /// How its columns enter.
+    pub over: ClaimOver,
+}
+
+impl ResolvedClaim {
+    /// Rows that are compared: the better and the worse, by position in `order`.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(usize, usize)> {
+        let n = self.order.len();
+        match self.kind {
+            _ if self.best_column.is_some() => (0..n).map(|i| (i, i)).collect(),
+            ClaimKind::Best => (1..n).map(|i| (0, i)).collect(),
+            ClaimKind::Worst => (1..n).map(|i| (i - 1, n - 1)).collect(),
+            _ => (1..n).map(|i| (i - 1, i)).collect(),
+        }
+    }
 }
