@@ -14,7 +14,7 @@ pub fn lint(ledger: &Ledger) -> LintReport {
     order::check(ledger, &mut report);
     derived::check(ledger, &mut report);
     range::check(ledger, &mut report);
-    arithmetic::check(&mut report);
+    arithmetic::check(ledger, &mut report);
     shared::check_look_alikes(ledger, &mut report);
     trend::check(ledger, &mut report);
     duplicate::check(ledger, &same, &mut report);

@@ -98,6 +98,13 @@ const LOOK_ALIKES: &[(&str, Rows, Rows, &str)] = &[
          losses on BASE, where the category loss is excluded (IV)",
     ),
     (
+        "C3",
+        rows("V", "Lpred"),
+        rows("IV", "MPS-AMR"),
+        "the prediction loss alone, in a table whose last row is the full model (V), and the full \
+         model without the other losses (IV)",
+    ),
+    (
         "C4",
         rows("VI", "random"),
         rows("IV", "AMR-CRCL"),
