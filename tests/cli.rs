@@ -4,6 +4,8 @@
 mod cache;
 #[path = "cli/checks.rs"]
 mod checks;
+#[path = "cli/claims.rs"]
+mod claims;
 #[path = "cli/devices.rs"]
 mod devices;
 #[path = "cli/files.rs"]
