@@ -227,12 +227,13 @@ impl Judgement {
             (ClaimKind::Worst, [others @ .., worst]) => {
                 format!("each of {} > {worst}", others.join(", "))
             }
-            (ClaimKind::Within, rows) => rows.join(" ≥ about "),
+            (ClaimKind::Within, rows) => {
+                rows.join(&format!(" no more than {} worse than ", -self.least))
+            }
             (_, rows) => rows.join(" > "),
         };
         let by = match self.kind {
             _ if self.least > 0.0 => format!(", by more than {}", self.least),
-            ClaimKind::Within => format!(", at most {} worse", -self.least),
             _ => String::new(),
         };
         let over = match (self.over, self.comparisons.len()) {
