@@ -133,7 +133,7 @@ pub(super) fn run<T: Task>(
     if job.images == 0 {
         return Err(TrainError::NoImages);
     }
-    let mut run = Run::start(task, model, job)?;
+    let (mut run, mut model) = Run::start(task, model, job)?;
     while run.position.epoch <= job.epochs {
         let epoch = run.position.epoch;
         let plan = task.plan(epoch);
@@ -144,24 +144,25 @@ pub(super) fn run<T: Task>(
         let passes = todo.concat();
         run.epoch_began = Instant::now();
         run.waited = Duration::ZERO;
-        std::thread::scope(|scope| {
+        model = std::thread::scope(|scope| {
             let mut made = prefetch(scope, &plan, &passes);
+            let mut model = model;
             for step in &todo {
-                run.step(task, step, &mut made, steps)?;
+                model = run.step(task, model, step, &mut made, steps)?;
                 run.waited = made.waited();
-                run.report(task, steps, observer)?;
+                run.report(task, &model, steps, observer)?;
             }
-            Ok::<(), TrainError>(())
+            Ok::<_, TrainError>(model)
         })?;
-        run.end_epoch(task, steps, observer)?;
+        run.end_epoch(task, &model, steps, observer)?;
     }
-    Ok((run.model, run.position.curve))
+    Ok((model, run.position.curve))
 }
 
-/// A training in progress.
-struct Run<'a, 'j, M> {
+/// A training in progress, but for its network: that goes by value from step to step, so that the
+/// optimiser finds it in one hand and may write into its tensors.
+struct Run<'a, 'j> {
     job: &'a Loop<'j>,
-    model: M,
     optimiser: Optimiser,
     position: Position,
     /// Losses that are still on the device, with their images.
@@ -180,12 +181,12 @@ struct Run<'a, 'j, M> {
     saving: Option<Duration>,
 }
 
-impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
-    fn start<T: Task<Model = M>>(
+impl<'a, 'j> Run<'a, 'j> {
+    fn start<T: Task>(
         task: &mut T,
-        model: M,
+        mut model: T::Model,
         job: &'a Loop<'j>,
-    ) -> Result<Self, TrainError> {
+    ) -> Result<(Self, T::Model), TrainError> {
         let position = Position {
             identity: job.identity.clone(),
             epoch: 1,
@@ -201,7 +202,6 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         let each_step = job.checkpoints.is_some_and(|c| c.every.is_zero());
         let mut run = Self {
             job,
-            model,
             optimiser: Optimiser::new(job.optimiser),
             position,
             pending: Vec::new(),
@@ -215,9 +215,9 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
             saving: None,
         };
         if let Some(snapshot) = run.snapshot_on_disk() {
-            run.resume(task, snapshot)?;
+            model = run.resume(task, model, snapshot)?;
         }
-        Ok(run)
+        Ok((run, model))
     }
 
     /// The checkpoint of this very run; anything else in its place is passed over with a warning.
@@ -237,14 +237,15 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         }
     }
 
-    fn resume<T: Task<Model = M>>(
+    fn resume<T: Task>(
         &mut self,
         task: &mut T,
+        model: T::Model,
         snapshot: Snapshot,
-    ) -> Result<(), TrainError> {
-        self.model = snapshot.weights.load_into(self.model.clone(), "")?;
+    ) -> Result<T::Model, TrainError> {
+        let model = snapshot.weights.load_into(model, "")?;
         self.optimiser
-            .import(&self.model, &snapshot.moments)
+            .import(&model, &snapshot.moments)
             .map_err(|name| TrainError::Checkpoint {
                 path: self
                     .job
@@ -255,7 +256,7 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         task.load_state(&snapshot.task)?;
         self.position = snapshot.position;
         self.saved = self.here();
-        Ok(())
+        Ok(model)
     }
 
     /// A checkpoint of where the run stands.
@@ -268,13 +269,14 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
     }
 
     /// One update from the batches of `passes`, which come from `made`.
-    fn step<T: Task<Model = M>>(
+    fn step<T: Task>(
         &mut self,
         task: &mut T,
+        model: T::Model,
         passes: &[&[usize]],
         made: &mut impl Iterator<Item = Result<T::Batch, TrainError>>,
         steps: usize,
-    ) -> Result<(), TrainError> {
+    ) -> Result<T::Model, TrainError> {
         let images: usize = passes.iter().map(|pass| pass.len()).sum();
         let at = Moment {
             epoch: self.position.epoch,
@@ -282,11 +284,11 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
             step: self.position.step,
             steps,
         };
-        self.model = task.before_step(self.model.clone(), &at)?;
+        let model = task.before_step(model, &at)?;
         let mut total: Option<Tensor<1>> = None;
         let mut gradients = GradientsAccumulator::new();
         for (pass, batch) in passes.iter().zip(made) {
-            let mut loss = task.step(&self.model, batch?, &at)?;
+            let mut loss = task.step(&model, batch?, &at)?;
             // A single pass keeps its bits.
             if passes.len() > 1 {
                 loss = loss.mul_scalar(pass.len() as f64 / images as f64);
@@ -296,20 +298,18 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
                 Some(total) => total + value,
                 None => value,
             });
-            let of_pass = GradientsParams::from_grads(loss.backward(), &self.model);
-            gradients.accumulate(&self.model, of_pass);
+            let of_pass = GradientsParams::from_grads(loss.backward(), &model);
+            gradients.accumulate(&model, of_pass);
         }
         self.pending.extend(total.map(|loss| (loss, images)));
         let mut gradients = gradients.grads();
-        drop_gradients(&self.model, &mut gradients, &task.frozen(&self.model, &at));
+        drop_gradients(&model, &mut gradients, &task.frozen(&model, &at));
         let lr = self.lr(self.position.step, steps);
-        // The optimiser takes the module by value; the clone shares its tensors.
-        let model = self.model.clone();
-        self.model = self.optimiser.step(lr, model, gradients);
-        task.after_step(&self.model, &at)?;
+        let model = self.optimiser.step(lr, model, gradients);
+        task.after_step(&model, &at)?;
         self.position.step += 1;
         self.seen += images;
-        Ok(())
+        Ok(model)
     }
 
     fn lr(&self, step: usize, steps: usize) -> f64 {
@@ -318,9 +318,10 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
     }
 
     /// Reads losses when it is time, tells the observer, writes a checkpoint when it is due.
-    fn report<T: Task<Model = M>>(
+    fn report<T: Task>(
         &mut self,
         task: &mut T,
+        model: &T::Model,
         steps: usize,
         observer: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), TrainError> {
@@ -329,9 +330,9 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
             return Ok(());
         }
         self.read_losses()?;
-        self.tell(task, self.progress(steps), observer)?;
+        self.tell(task, model, self.progress(steps), observer)?;
         if self.job.checkpoints.is_some_and(|c| c.due(self.saved_at)) {
-            self.try_save(task);
+            self.try_save(task, model);
         }
         Ok(())
     }
@@ -352,15 +353,16 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
     }
 
     /// Tells the observer, and stops with a checkpoint if it says so.
-    fn tell<T: Task<Model = M>>(
+    fn tell<T: Task>(
         &mut self,
         task: &T,
+        model: &T::Model,
         progress: Progress,
         observer: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), TrainError> {
         let (epoch, step) = (progress.epoch, progress.step);
         if observer(progress).is_break() {
-            self.save(task)?;
+            self.save(task, model)?;
             return Err(TrainError::Stopped { epoch, step });
         }
         Ok(())
@@ -394,15 +396,16 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         Ok(())
     }
 
-    fn end_epoch<T: Task<Model = M>>(
+    fn end_epoch<T: Task>(
         &mut self,
         task: &mut T,
+        model: &T::Model,
         steps: usize,
         observer: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<(), TrainError> {
         self.read_losses()?;
         let mut progress = self.progress(steps);
-        progress.scalars = task.after_epoch(&self.model, progress.epoch)?;
+        progress.scalars = task.after_epoch(model, progress.epoch)?;
         self.position.curve.push(EpochLog {
             epoch: progress.epoch,
             loss: progress.loss,
@@ -413,34 +416,34 @@ impl<'a, 'j, M: burn::module::Module> Run<'a, 'j, M> {
         self.position.step = 0;
         self.position.loss = 0.0;
         self.position.images = 0;
-        self.tell(task, progress, observer)?;
+        self.tell(task, model, progress, observer)?;
         let is_due = self.job.checkpoints.is_some_and(|c| c.due(self.saved_at));
         if is_due || is_worth(self.saving, self.saved_at.elapsed()) {
-            self.try_save(task);
+            self.try_save(task, model);
         }
         Ok(())
     }
 
     /// Keeps a checkpoint where that is possible. A disk that is full for an hour must not end a
     /// training of a day; the checkpoint before stays.
-    fn try_save<T: Task<Model = M>>(&mut self, task: &T) {
-        if let Err(error) = self.save(task) {
+    fn try_save<T: Task>(&mut self, task: &T, model: &T::Model) {
+        if let Err(error) = self.save(task, model) {
             tracing::warn!("no checkpoint: {error}; the training goes on without");
             self.saved_at = Instant::now();
         }
     }
 
-    fn save<T: Task<Model = M>>(&mut self, task: &T) -> Result<(), TrainError> {
+    fn save<T: Task>(&mut self, task: &T, model: &T::Model) -> Result<(), TrainError> {
         let Some(checkpoints) = self.job.checkpoints else {
             return Ok(());
         };
         let start = Instant::now();
-        let moments = self.optimiser.export(&self.model);
+        let moments = self.optimiser.export(model);
         let mut position = self.position.clone();
         position.updates.clone_from(&moments.steps);
         let snapshot = Snapshot {
             position,
-            weights: Weights::of(&self.model),
+            weights: Weights::of(model),
             moments,
             task: task.state()?,
         };
