@@ -6,6 +6,7 @@ mod encoder;
 mod registry;
 mod sparse;
 mod unet;
+mod unet3d;
 
 pub use decoder::Decoder;
 pub use double_conv::DoubleConv;
@@ -13,3 +14,4 @@ pub use encoder::{Encoder, pool};
 pub use registry::{BackboneEntry, REGISTRY};
 pub use sparse::Visible;
 pub use unet::{BackboneError, ENCODER, UNet};
+pub use unet3d::{DoubleConv3d, UNet3d};

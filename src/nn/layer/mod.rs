@@ -14,6 +14,7 @@ mod running;
 #[cfg(test)]
 mod testing;
 mod up_conv;
+mod volume;
 
 pub use batch_norm::BatchNorm2d;
 pub use burn::tensor::activation::relu;
@@ -26,3 +27,4 @@ pub use norm::NormLayer;
 pub use precision::as_type;
 pub use running::Running;
 pub use up_conv::UpConv2x2;
+pub use volume::{Conv3d, PointConv3d, UpConv2x2x2, max_pool2x2x2, to_slices, to_volume};

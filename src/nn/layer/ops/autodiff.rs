@@ -16,6 +16,9 @@ struct Conv;
 /// Backward of a convolution with bias.
 #[derive(Debug)]
 struct ConvBias;
+/// Backward of a convolution along three axes.
+#[derive(Debug)]
+struct Conv3d;
 /// Backward of a transposed convolution.
 #[derive(Debug)]
 struct UpConv;
@@ -69,6 +72,23 @@ impl<B: Kernels> Backward<B, 3> for ConvBias {
         }
         if let Some(node) = input_node {
             grads.register::<B>(node.id, B::conv_input_grad(input, weight, grad));
+        }
+    }
+}
+
+impl<B: Kernels> Backward<B, 2> for Conv3d {
+    type State = (Factors<B>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (Factors { input, weight }, depth) = ops.state;
+        let [input_node, weight_node] = ops.parents;
+        if let Some(node) = weight_node {
+            let value = B::volume_conv_weight_grad(input, weight.clone(), grad.clone(), depth);
+            grads.register::<B>(node.id, value);
+        }
+        if let Some(node) = input_node {
+            grads.register::<B>(node.id, B::volume_conv_input_grad(weight, grad, depth));
         }
     }
 }
@@ -168,6 +188,21 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         let nodes = [input_node, weight_node, bias_node];
         match ConvBias.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(Factors { input, weight }, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn same_conv3d(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        depth: usize,
+    ) -> FloatTensor<Self> {
+        let (input, input_node) = input.into_parts();
+        let (weight, weight_node) = weight.into_parts();
+        let output = B::volume_conv(input.clone(), weight.clone(), depth);
+        let nodes = [input_node, weight_node];
+        match Conv3d.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((Factors { input, weight }, depth), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

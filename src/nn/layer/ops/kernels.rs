@@ -4,7 +4,7 @@ use burn::backend::Backend;
 use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
 use burn::backend::tensor::FloatTensor;
 
-use super::composed;
+use super::{composed, volume};
 
 /// Input and parameters of a batch normalisation, and the statistics that it uses.
 #[derive(Clone, Debug)]
@@ -58,6 +58,35 @@ pub trait Kernels: Backend {
         grad: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         composed::conv_weight_grad::<Self>(input, weight, grad)
+    }
+
+    /// Convolution of kernel 3 along three axes, stride 1, same padding, of volumes that lie as
+    /// stacks of `depth` slices: `[n * depth, in, h, w]` with weight `[out, in, 3, 3, 3]`.
+    fn volume_conv(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        depth: usize,
+    ) -> FloatTensor<Self> {
+        volume::conv::<Self>(input, weight, depth)
+    }
+
+    /// Gradient of the input of [`volume_conv`](Self::volume_conv).
+    fn volume_conv_input_grad(
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        depth: usize,
+    ) -> FloatTensor<Self> {
+        volume::conv_input_grad::<Self>(weight, grad, depth)
+    }
+
+    /// Gradient of the weight of [`volume_conv`](Self::volume_conv).
+    fn volume_conv_weight_grad(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        grad: FloatTensor<Self>,
+        depth: usize,
+    ) -> FloatTensor<Self> {
+        volume::conv_weight_grad::<Self>(input, weight, grad, depth)
     }
 
     /// Gradient of a bias: sum of `[n, c, h, w]` to `[c]`.

@@ -19,6 +19,7 @@ mod kernels;
 #[cfg(feature = "libtorch")]
 mod libtorch;
 mod plain;
+mod volume;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
@@ -46,6 +47,15 @@ pub trait LayerOps: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+
+    /// Convolution of kernel 3 along three axes, stride 1, same padding, of volumes that lie as stacks
+    /// of `depth` slices: `[n * depth, in, h, w]` with weight `[out, in, 3, 3, 3]` to
+    /// `[n * depth, out, h, w]`.
+    fn same_conv3d(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        depth: usize,
     ) -> FloatTensor<Self>;
 
     /// Transposed convolution of kernel 2 and stride 2: `[n, in, h, w]` with weight
@@ -118,6 +128,12 @@ pub(super) fn same_conv2d(
     })
 }
 
+/// [`LayerOps::same_conv3d`] on tensors.
+pub(super) fn same_conv3d(input: Tensor<4>, weight: Tensor<5>, depth: usize) -> Tensor<4> {
+    let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(Dispatch::same_conv3d(input, weight, depth))
+}
+
 /// [`LayerOps::up_conv2d`] on tensors.
 pub(super) fn up_conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::up_conv2d(
@@ -142,11 +158,7 @@ pub(super) fn norm_by_batch(
         epsilon,
         relu,
     );
-    (
-        Tensor::from_dispatch(output),
-        Tensor::from_dispatch(mean),
-        Tensor::from_dispatch(variance),
-    )
+    with_statistics(output, [mean, variance])
 }
 
 /// [`LayerOps::norm_relu_conv2d`] on tensors: output, mean, biased variance.
@@ -163,6 +175,14 @@ pub(super) fn norm_relu_conv2d(
         weight.into_dispatch(),
         epsilon,
     );
+    with_statistics(output, [mean, variance])
+}
+
+/// Output, mean and variance as tensors.
+fn with_statistics(
+    output: FloatTensor<Dispatch>,
+    [mean, variance]: [FloatTensor<Dispatch>; 2],
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
     (
         Tensor::from_dispatch(output),
         Tensor::from_dispatch(mean),

@@ -23,6 +23,14 @@ macro_rules! plain {
                 Self::conv(input, weight, Some(bias))
             }
 
+            fn same_conv3d(
+                input: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                depth: usize,
+            ) -> FloatTensor<Self> {
+                Self::volume_conv(input, weight, depth)
+            }
+
             fn up_conv2d(
                 input: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
