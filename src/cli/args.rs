@@ -70,12 +70,29 @@ pub enum Command {
     Schema,
     /// Print a shell's completions
     Completions(CompletionsArgs),
-    /// Print the reference of all verbs (docs/cli.md)
+    /// Print a generated page of the documentation
     #[command(hide = true)]
-    Reference,
+    Reference(ReferencePageArgs),
     /// Run one key of a frozen plan
     #[command(hide = true)]
     Work(WorkArgs),
+}
+
+/// Arguments of `reference`.
+#[derive(Debug, clap::Args)]
+pub struct ReferencePageArgs {
+    /// Page
+    #[arg(default_value = "cli")]
+    pub page: ReferencePage,
+}
+
+/// A generated page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReferencePage {
+    /// All verbs: docs/cli.md.
+    Cli,
+    /// All keys of a manifest: docs/manifest.md.
+    Manifest,
 }
 
 /// Form of results on stdout.

@@ -43,6 +43,18 @@ pub use exit::{CliError, ExitStatus};
 
 use args::{Cli, Command};
 
+/// Whether `arguments` (the first is the program's own name) are a command of this program; nothing
+/// runs.
+///
+/// # Errors
+/// What the command line says of them.
+pub fn understand(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    match Cli::try_parse_from(args::with_default_verb(arguments)) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
 /// Runs the program on `arguments` (the first is its own name) and returns its exit code.
 #[must_use]
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::ExitCode {
@@ -90,7 +102,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
         Command::Cache(a) => cache::cache(&a),
         Command::Schema => schema::schema(),
         Command::Completions(a) => completions::completions(&a),
-        Command::Reference => reference::reference(),
+        Command::Reference(args) => reference::reference(&args),
         Command::Work(a) => work::work(&a),
     };
     match result {

@@ -5,6 +5,7 @@ mod diagnostic;
 mod document;
 mod load;
 mod misplaced;
+mod reference;
 mod schema;
 mod source;
 mod tree;
@@ -17,6 +18,7 @@ pub use document::{
 };
 pub(crate) use load::MAX_KEY_PARTS;
 pub use load::{Loaded, load, parse_override};
+pub use reference::reference_text;
 pub use schema::{json_schema, schema_text};
 pub use source::{SourceFile, Sources};
 pub use tree::{Entry, Node, Origin, Table, Value};
