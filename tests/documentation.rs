@@ -1,0 +1,121 @@
+//! The documentation does what it says: the commands of its `console` blocks are run and their output
+//! is compared; those of its `sh` blocks are held against the command line and the manifests.
+//!
+//! After a change of output: `TRYCMD=overwrite cargo test --release --test documentation`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use amlp_run::cli::understand;
+
+/// Pages whose commands are run, each in a folder of its own.
+const WALKS: [&str; 3] = ["adding-a-row.md", "own-data.md", "quick-start.md"];
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::copy(from, to).unwrap();
+    }
+}
+
+/// All in one test: the commands are run in the current folder, of which a process has one.
+#[test]
+fn walks_through_the_documentation() {
+    let project = tempfile::tempdir().unwrap();
+    for part in ["Cargo.toml", "experiments", "schemas", "docs"] {
+        copy(&root().join(part), &project.path().join(part));
+    }
+    std::env::set_current_dir(project.path()).unwrap();
+    for page in WALKS {
+        let _ = fs::remove_dir_all(".amlp");
+        let page = Path::new("docs").join(page);
+        let cases = trycmd::TestCases::new();
+        cases
+            .register_bin("amlp-run", PathBuf::from(env!("CARGO_BIN_EXE_amlp-run")))
+            .case(&page);
+        cases.run();
+        if std::env::var_os("TRYCMD").is_some_and(|v| v == "overwrite") {
+            fs::copy(&page, root().join(&page)).unwrap();
+        }
+    }
+}
+
+/// The lines of the fenced blocks of `language`, with lines that a backslash continues joined.
+fn commands(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}");
+    let mut found = Vec::new();
+    let mut inside = false;
+    let mut open = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            inside = !inside && line.trim() == fence;
+            continue;
+        }
+        if inside {
+            open.push_str(line.trim_end_matches('\\'));
+            if !line.ends_with('\\') {
+                found.push(std::mem::take(&mut open));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn commands_that_are_only_shown_exist() {
+    let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    pages.extend(
+        fs::read_dir(root().join("docs"))
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.extension().is_some_and(|e| e == "md")),
+    );
+    let mut seen = 0;
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let mut lines = commands(&text, "sh");
+        let console = commands(&text, "console");
+        lines.extend(
+            console
+                .iter()
+                .filter_map(|l| l.strip_prefix("$ "))
+                .map(str::to_owned),
+        );
+        for line in lines {
+            let command = line.split(" #").next().unwrap_or_default().trim();
+            let Some(words) = command
+                .strip_prefix("amlp-run ")
+                .or_else(|| command.strip_prefix("target/release/amlp-run "))
+            else {
+                continue;
+            };
+            // What a shell would do with quotes is not needed so far.
+            assert!(
+                !words.contains('"') && !words.contains('\''),
+                "{command}: quotes"
+            );
+            let words = words.split('>').next().unwrap_or_default();
+            let at = page.display();
+            for word in words.split_whitespace() {
+                if word.starts_with("experiments/") {
+                    assert!(root().join(word).exists(), "{at}: {word} is not there");
+                }
+            }
+            let arguments = std::iter::once("amlp-run").chain(words.split_whitespace());
+            if let Err(error) = understand(arguments.map(Into::into)) {
+                panic!("{at}: {command}\n{error}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen} commands found");
+}
