@@ -9,33 +9,39 @@ import torch.nn.functional as F
 from torch import nn
 
 
+CONV = {2: (nn.Conv2d, nn.BatchNorm2d, nn.ConvTranspose2d, F.max_pool2d),
+        3: (nn.Conv3d, nn.BatchNorm3d, nn.ConvTranspose3d, F.max_pool3d)}
+
+
 class DoubleConv(nn.Sequential):
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs, outputs, axes):
+        conv, norm, _, _ = CONV[axes]
         layers = []
         for a in (inputs, outputs):
             layers += [
-                nn.Conv2d(a, outputs, 3, padding=1, bias=False),
-                nn.BatchNorm2d(outputs),
+                conv(a, outputs, 3, padding=1, bias=False),
+                norm(outputs),
                 nn.ReLU(inplace=True),
             ]
         super().__init__(*layers)
 
 
 class UNet(nn.Module):
-    def __init__(self, width, depth, inputs, outputs):
+    def __init__(self, width, depth, inputs, outputs, axes=2):
         super().__init__()
+        conv, _, up, self.pool = CONV[axes]
         c = [width << i for i in range(depth + 1)]
-        self.enc = nn.ModuleList(DoubleConv(a, b) for a, b in zip([inputs] + c, c))
+        self.enc = nn.ModuleList(DoubleConv(a, b, axes) for a, b in zip([inputs] + c, c))
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(c[i + 1], c[i], 2, stride=2) for i in reversed(range(depth))
+            up(c[i + 1], c[i], 2, stride=2) for i in reversed(range(depth))
         )
-        self.dec = nn.ModuleList(DoubleConv(c[i + 1], c[i]) for i in reversed(range(depth)))
-        self.out = nn.Conv2d(width, outputs, 1)
+        self.dec = nn.ModuleList(DoubleConv(c[i + 1], c[i], axes) for i in reversed(range(depth)))
+        self.out = conv(width, outputs, 1)
 
     def forward(self, x):
         features = []
         for i, block in enumerate(self.enc):
-            x = block(F.max_pool2d(x, 2) if i else x)
+            x = block(self.pool(x, 2) if i else x)
             features.append(x)
         features.pop()
         for up, block in zip(self.up, self.dec):
@@ -45,8 +51,9 @@ class UNet(nn.Module):
 
 def dice_bce(logits, target):
     p = torch.sigmoid(logits)
-    overlap = (p * target).sum((0, 2, 3))
-    total = (p + target).sum((0, 2, 3))
+    rest = [0, *range(2, p.dim())]
+    overlap = (p * target).sum(rest)
+    total = (p + target).sum(rest)
     dice = ((2 * overlap + 1e-5) / (total + 1e-5)).mean()
     return 1 - dice + F.binary_cross_entropy_with_logits(logits, target)
 
@@ -78,13 +85,14 @@ def main():
     torch.manual_seed(1)
     device = torch.device(a.device)
     count = a.batch * a.steps
-    images = torch.randn(count, a.channels, a.size, a.size)
-    masks = (torch.randn(count, 3, a.size, a.size) > 1).float()
+    axes = 3 if a.task.endswith("3d") else 2
+    images = torch.randn(count, a.channels, *[a.size] * axes)
+    masks = (torch.randn(count, 3, *[a.size] * axes) > 1).float()
     gpu = device.type == "cuda"
     before = memory("VmRSS")
     side, patches = 16, (a.size // 16) ** 2
     outputs = a.channels if a.task == "pretrain" else 3
-    model = UNet(a.width, 4, a.channels, outputs).to(device)
+    model = UNet(a.width, 4, a.channels, outputs, axes).to(device)
     layout = torch.channels_last if a.channels_last else torch.contiguous_format
     model = model.to(memory_format=layout)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05)
@@ -113,15 +121,15 @@ def main():
         optimiser.step()
         return loss.detach()
 
-    step = predict if a.task == "predict" else train
-    model.train(a.task != "predict")
+    step = predict if a.task.startswith("predict") else train
+    model.train(step is train)
     ends = []
     for _ in range(a.rounds):
         losses = []
         for i in range(a.steps):
             part = slice(i * a.batch, (i + 1) * a.batch)
             losses.append(step(images[part], masks[part]))
-        if a.task != "predict":
+        if step is train:
             torch.stack(losses).cpu()
         ends.append((time.perf_counter(), time.process_time()))
     seconds, cpu = ([(q[k] - p[k]) / a.steps for p, q in zip(ends, ends[1:])] for k in (0, 1))

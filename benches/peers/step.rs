@@ -4,16 +4,21 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use amlp_run::data::images::{Images, InMemory};
-use amlp_run::nn::backbone::UNet;
+use amlp_run::nn::backbone::{UNet, UNet3d};
 use amlp_run::nn::device::{DeviceChoice, open};
 use amlp_run::nn::init::Initialiser;
+use amlp_run::nn::layer::to_slices;
 use amlp_run::options::{
-    AmlpOptions, BackboneOptions, CclMode, FinetuneOptions, PretrainOptions, RrlMode,
+    AmlpOptions, BackboneOptions, CclMode, ComputePrecision, FinetuneOptions, OptimiserOptions,
+    PretrainOptions, RrlMode,
 };
 use amlp_run::pretext::amlp::Amlp;
 use amlp_run::random::{Purpose, Stream};
-use amlp_run::train::{FinetuneJob, PretrainJob, Progress, finetune, pretrain};
+use amlp_run::train::{
+    FinetuneJob, Optimiser, PretrainJob, Progress, bce, finetune, pretrain, soft_dice,
+};
 use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// What is timed.
@@ -28,6 +33,7 @@ struct Case {
     steps: usize,
     /// Measurements, one more than are reported.
     rounds: usize,
+    precision: ComputePrecision,
 }
 
 fn arguments() -> Case {
@@ -48,12 +54,20 @@ fn arguments() -> Case {
         channels: number("channels", 1),
         steps: number("steps", 3),
         rounds: number("rounds", 4),
+        precision: match text("precision", "f32").as_str() {
+            "bf16" => ComputePrecision::Bf16,
+            _ => ComputePrecision::F32,
+        },
     }
 }
 
-/// As many random images as one round of steps sees.
+/// As many random images as one round of steps sees; none for steps on volumes.
 fn images(case: &Case) -> InMemory {
-    let count = case.batch * case.steps;
+    let count = if case.task.ends_with("3d") {
+        0
+    } else {
+        case.batch * case.steps
+    };
     let area = case.size * case.size;
     let mut stream = Stream::new(Purpose::Phantom, &[1]);
     let mut block = |n: usize, binary: bool| -> Vec<Vec<f32>> {
@@ -129,6 +143,7 @@ fn train(
         let options = FinetuneOptions {
             epochs: case.rounds,
             batch: case.batch,
+            precision: case.precision,
             ..FinetuneOptions::default()
         };
         let job = FinetuneJob {
@@ -154,6 +169,7 @@ fn train(
         let options = PretrainOptions {
             epochs: case.rounds,
             batch: case.batch,
+            precision: case.precision,
             ..PretrainOptions::default()
         };
         let job = PretrainJob {
@@ -197,19 +213,66 @@ fn predict(
     per_step(&ends, case.steps).split_off(1)
 }
 
+/// Steps of the 3D U-Net on random volumes: training with Dice and cross-entropy, or inference.
+fn volumes(case: &Case, device: &Device) -> Vec<[f64; 2]> {
+    let trains = case.task == "finetune3d";
+    let device = if trains {
+        device.clone().autodiff()
+    } else {
+        device.clone()
+    };
+    let mut init = Initialiser::new(1, &device);
+    let mut model = UNet3d::init(&mut init, [case.channels, 3], case.width, 4);
+    let mut stream = Stream::new(Purpose::Phantom, &[1]);
+    let side = case.size;
+    let mut block = |channels: usize| -> Vec<Vec<f32>> {
+        let count = case.batch * channels * side * side * side;
+        let draw = |_| (0..count).map(|_| stream.normal() as f32).collect();
+        (0..case.steps).map(draw).collect()
+    };
+    let images = block(case.channels);
+    let masks = block(3);
+    let mut optimiser = Optimiser::new(&OptimiserOptions::pretraining());
+    let start = Instant::now();
+    let mut ends = vec![now(start)];
+    for _ in 0..case.rounds {
+        for (image, mask) in images.iter().zip(&masks) {
+            let shape = |channels| [case.batch, channels, side, side, side];
+            let image = TensorData::new(image.clone(), shape(case.channels));
+            let output = model.forward(Tensor::<5>::from_data(image, &device));
+            if !trains {
+                assert!(output.into_data().num_elements() > 0);
+                continue;
+            }
+            let mask = mask.iter().map(|v| f32::from(*v > 1.0)).collect();
+            let mask = Tensor::<5>::from_data(TensorData::new(mask, shape(3)), &device);
+            let (logits, mask) = (to_slices(output), to_slices(mask));
+            let loss = soft_dice(logits.clone(), mask.clone()) + bce(logits, mask);
+            let value = loss.clone().inner();
+            let gradients = GradientsParams::from_grads(loss.backward(), &model);
+            model = optimiser.step(1e-4, model, gradients);
+            assert!(value.into_scalar::<f32>().is_finite());
+        }
+        ends.push(now(start));
+    }
+    per_step(&ends, case.steps).split_off(1)
+}
+
 fn main() {
     amlp_run::nn::memory::keep_freed();
     let case = arguments();
     let choice: DeviceChoice = case.device.parse().expect("a device");
     let device = open(choice).expect("the device");
+    let in_space = case.task.ends_with("3d");
     let images = images(&case);
-    assert_eq!(images.len(), case.batch * case.steps);
     let backbone = BackboneOptions {
         width: case.width,
         ..BackboneOptions::default()
     };
     let before = memory("VmRSS");
-    let seconds = if case.task == "predict" {
+    let seconds = if in_space {
+        volumes(&case, &device)
+    } else if case.task == "predict" {
         predict(&case, &images, &backbone, &device)
     } else {
         train(&case, &images, &backbone, &device)

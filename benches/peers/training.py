@@ -3,7 +3,8 @@
 
 Both sides run the same U-Net on random images in turn, each in a process of its own with the same
 number of threads: a pre-training step (masked reconstruction, forward, backward, AdamW), a
-fine-tuning step (Dice and cross-entropy), and inference. Memory is the growth of the process above
+fine-tuning step (Dice and cross-entropy), and inference; and the same of the 3D U-Net on volumes of
+64x64x64 with four channels. Memory is the growth of the process above
 what it held before the network was made.
 
     python3 benches/peers/training.py --write         # CPU: cpu and libtorch, widths 16, 32, 64
@@ -24,6 +25,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 DOCS = os.path.join(ROOT, "docs/benchmarks.md")
 BEGIN, END = "<!-- benches/peers/training.py writes from here -->", "<!-- to here (training) -->"
 BATCH = {16: 8, 32: 8, 64: 4}
+# Steps on volumes: width, batch, side, channels.
+VOLUME = (16, 1, 64, 4)
 
 
 def build(features):
@@ -62,7 +65,7 @@ def write(lines):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--tasks", default="pretrain,finetune,predict")
+    parser.add_argument("--tasks", default="pretrain,finetune,predict,finetune3d,predict3d")
     parser.add_argument("--widths", default="16,32,64")
     parser.add_argument("--device", default="cpu,libtorch", help="ours, with commas between")
     parser.add_argument("--precision", default="f32", choices=("f32", "bf16"))
@@ -95,10 +98,10 @@ def main():
     ]
     print(*lines, sep="\n", flush=True)
     for task in a.tasks.split(","):
-        for width in map(int, a.widths.split(",")):
-            batch = a.batch or BATCH.get(width, 4)
-            case = ["--task", task, "--width", str(width), "--batch", str(batch), "--size", str(a.size),
-                    "--steps", str(a.steps), "--rounds", str(a.rounds)]
+        cases = [(w, a.batch or BATCH.get(w, 4), a.size, 1) for w in map(int, a.widths.split(","))]
+        for width, batch, size, channels in [VOLUME] if task.endswith("3d") else cases:
+            case = ["--task", task, "--width", str(width), "--batch", str(batch), "--size", str(size),
+                    "--channels", str(channels), "--steps", str(a.steps), "--rounds", str(a.rounds)]
             seconds = {side: [] for side in sides}
             cpu = {side: [] for side in sides}
             memory = {side: [] for side in sides}
