@@ -86,7 +86,7 @@ fn claims_are_judged_on_what_is_in_the_store() {
         "    no published numbers to compare",
         "? phantom-hecktor/CT, 50 %",
         "3 seeds, 2 cases",
-        "All of them were judged on synthetic images",
+        "All claims are judged on synthetic images: they test this program",
     ]);
 
     make_up(&project, "AMLP", 0.60);

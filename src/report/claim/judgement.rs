@@ -232,9 +232,10 @@ impl Judgement {
             }
             (_, rows) => rows.join(" > "),
         };
-        let by = match self.kind {
-            _ if self.least > 0.0 => format!(", by more than {}", self.least),
-            _ => String::new(),
+        let by = if self.least > 0.0 {
+            format!(", by more than {}", self.least)
+        } else {
+            String::new()
         };
         let over = match (self.over, self.comparisons.len()) {
             (ClaimOver::Mean, _) => ", on average".to_owned(),

@@ -11,7 +11,7 @@ const SHOWN: usize = 6;
 /// matter most.
 #[must_use]
 pub fn claims_text(judgements: &[Judgement], width: usize, all: bool) -> String {
-    let mut out = String::new();
+    let mut out = phantoms(judgements);
     let mut table = None;
     for judgement in judgements {
         let of = (&judgement.experiment, &judgement.profile, &judgement.table);
@@ -29,6 +29,21 @@ pub fn claims_text(judgements: &[Judgement], width: usize, all: bool) -> String 
     out.push('\n');
     wrap(&mut out, "", &summary(judgements), width);
     out
+}
+
+/// That synthetic images tell nothing about the paper; empty where there are none.
+fn phantoms(judgements: &[Judgement]) -> String {
+    let phantom = judgements.iter().filter(|j| j.phantom).count();
+    let which = match phantom {
+        0 => return String::new(),
+        n if n == judgements.len() => "All claims are".to_owned(),
+        1 => "1 claim is".to_owned(),
+        n => format!("{n} claims are"),
+    };
+    format!(
+        "{which} judged on synthetic images: they test this program and are no evidence about the \
+         paper.\n\n"
+    )
 }
 
 fn claim(out: &mut String, judgement: &Judgement, width: usize, all: bool) {
@@ -151,7 +166,7 @@ fn mark(verdict: &Verdict) -> char {
     }
 }
 
-/// `38 claims: 3 supported, 1 contradicted, 34 undecided, 0 missing. ...`
+/// `38 claims: 3 supported, 1 contradicted, 34 undecided, 0 missing.`
 fn summary(judgements: &[Judgement]) -> String {
     let counts: Vec<String> = ["supported", "contradicted", "undecided", "missing"]
         .iter()
@@ -163,22 +178,9 @@ fn summary(judgements: &[Judgement]) -> String {
             format!("{n} {word}")
         })
         .collect();
-    let mut text = format!(
+    format!(
         "{}: {}.",
         count(judgements.len(), "claim"),
         counts.join(", ")
-    );
-    let phantom = judgements.iter().filter(|j| j.phantom).count();
-    if phantom > 0 {
-        let which = if phantom == judgements.len() {
-            "All of them were".to_owned()
-        } else {
-            format!("{phantom} of them were")
-        };
-        text.push_str(&format!(
-            " {which} judged on synthetic images: that tests this program and is no evidence about \
-             the paper."
-        ));
-    }
-    text
+    )
 }
