@@ -48,6 +48,10 @@ pub struct PretrainOptions {
     /// Numbers of activations and convolutions.
     #[serde(skip_serializing_if = "is_default")]
     pub precision: ComputePrecision,
+    /// Keep the whole network beside the encoder that is handed on: a report then shows what it
+    /// makes of masked slices.
+    #[serde(skip_serializing_if = "is_default")]
+    pub keep_network: bool,
     /// Steps per epoch at most; 0 is no limit. The samples differ from epoch to epoch.
     pub max_steps: usize,
     /// Optimiser and schedule.
@@ -62,6 +66,7 @@ impl Default for PretrainOptions {
             micro_batch: 0,
             on_out_of_memory: OnOutOfMemory::default(),
             precision: ComputePrecision::default(),
+            keep_network: false,
             max_steps: 0,
             optimiser: OptimiserOptions::pretraining(),
         }

@@ -379,6 +379,8 @@ impl Builder<'_> {
                 .tokenizer
                 .optimiser(s.pretrain.batch)
                 .unwrap_or_else(|| s.pretrain.optimiser.clone()),
+            // A tokenizer has no network beyond what it hands on.
+            keep_network: false,
             ..s.pretrain.clone()
         };
         self.once(

@@ -10,6 +10,9 @@ use crate::nn::weights::Weights;
 use crate::options::{BackboneOptions, PretrainOptions};
 use crate::pretext::{Pretext, Setup};
 
+/// File of the whole network, where it is kept.
+pub const NETWORK: &str = "network.safetensors";
+
 /// What is pre-trained, on what, where.
 #[derive(Clone, Copy)]
 pub struct PretrainJob<'a> {
@@ -93,9 +96,13 @@ pub fn pretrain<P: Pretext>(
         identity: blake3::hash(identity.to_string().as_bytes()).to_string(),
     };
     let (model, curve) = run(&mut task, model, &settings, observer)?;
+    let mut remains = P::remains(&task);
+    if job.options.keep_network {
+        remains.insert(NETWORK.to_owned(), Weights::of(&model).to_bytes()?);
+    }
     Ok(PretrainOutput {
         encoder: P::encoder(&model),
         curve,
-        remains: P::remains(&task),
+        remains,
     })
 }

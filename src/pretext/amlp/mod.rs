@@ -5,6 +5,7 @@ mod batch;
 mod fill;
 mod losses;
 mod model;
+mod reconstruct;
 mod task;
 mod turn;
 
@@ -14,5 +15,6 @@ pub use losses::{
     relative, relative_weights, soft_relative,
 };
 pub use model::Network;
-pub use task::{Amlp, AmlpTask};
+pub use reconstruct::{Reconstructed, reconstruct};
+pub use task::{Amlp, AmlpTask, LABELS};
 pub use turn::Turn;

@@ -22,7 +22,7 @@ use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
 const BLANK_LOSS: f64 = 1e-8;
 
 /// File of the label table after the last epoch.
-const LABELS: &str = "labels.bin";
+pub const LABELS: &str = "labels.bin";
 
 /// AMLP and the rows of its ablation.
 pub struct Amlp;
