@@ -1,14 +1,17 @@
-//! Tables from stored scores, judgements of claims, the ledger of published numbers, and the lint of
-//! that ledger.
+//! Tables from stored scores, judgements of claims, the report, the ledger of published numbers, and
+//! the lint of that ledger.
 
 mod cell;
 pub mod claim;
 mod csv;
 mod empty;
+pub mod html;
 mod latex;
 mod ledger;
 pub mod lint;
 mod markdown;
+pub mod picture;
+pub mod plot;
 mod table;
 mod terminal;
 mod view;
