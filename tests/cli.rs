@@ -18,6 +18,8 @@ mod predict;
 mod project;
 #[path = "cli/questions.rs"]
 mod questions;
+#[path = "cli/report.rs"]
+mod report;
 #[path = "cli/resume.rs"]
 mod resume;
 #[path = "cli/run.rs"]

@@ -44,6 +44,8 @@ pub enum Command {
     Table(TableArgs),
     /// Judge the paper's sentences on cached scores
     Claims(ClaimsArgs),
+    /// Write a page of tables, curves and pictures from cached artifacts only
+    Report(ReportArgs),
     /// Show where a table cell or a stage comes from
     Why(WhyArgs),
     /// Compare the plans of two manifests
@@ -324,6 +326,21 @@ pub struct ClaimsArgs {
     /// Every comparison, not only those that matter most
     #[arg(long, short = 'v')]
     pub verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Manifests
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub manifest: ManifestArgs,
+    /// Page to write
+    #[arg(long, short = 'o', default_value = "report.html", value_name = "FILE")]
+    pub out: PathBuf,
+    /// No slices and segmentations: quicker, smaller, and no image of a patient leaves the store
+    #[arg(long)]
+    pub no_pictures: bool,
 }
 
 #[derive(Debug, Args)]

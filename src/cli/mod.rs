@@ -21,6 +21,7 @@ mod phantom;
 mod plan;
 mod predict;
 mod reference;
+mod report;
 mod retry;
 mod run;
 mod schema;
@@ -89,6 +90,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> std::process::Exit
         Command::Trace(a) => trace::trace(&a),
         Command::Table(a) => table::table(&a),
         Command::Claims(a) => claims::claims(&a),
+        Command::Report(a) => report::report(&a),
         Command::Why(a) => why::why(&a),
         Command::Diff(a) => diff::diff(&a),
         Command::List(a) => list::list(&a),

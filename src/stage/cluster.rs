@@ -17,7 +17,16 @@ pub(super) fn read(
     images: usize,
     patches: usize,
 ) -> Result<Vec<u8>, StageError> {
-    let path = cx.input("labels")?.join(LABELS);
+    read_from(cx.input("labels")?, images, patches)
+}
+
+/// Reads the artifact in `folder`.
+pub(super) fn read_from(
+    folder: &std::path::Path,
+    images: usize,
+    patches: usize,
+) -> Result<Vec<u8>, StageError> {
+    let path = folder.join(LABELS);
     let bytes = std::fs::read(&path)?;
     if bytes.len() != images * patches {
         return Err(StageError::new(format!(

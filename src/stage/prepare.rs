@@ -36,7 +36,12 @@ pub(super) struct Summary {
 impl Summary {
     /// Reads the artifact's summary.
     pub fn read(cx: &StageContext<'_>) -> Result<Self, StageError> {
-        Ok(read_json(&cx.input("prepared")?.join(SUMMARY))?)
+        Self::of(cx.input("prepared")?)
+    }
+
+    /// The summary of the artifact in `folder`.
+    fn of(folder: &Path) -> Result<Self, StageError> {
+        Ok(read_json(&folder.join(SUMMARY))?)
     }
 }
 
@@ -126,15 +131,23 @@ pub(super) fn run(
     Ok(())
 }
 
-/// The slices of `cases`, in the order of the artifact.
 fn slices(
     spec: &SliceSpec,
     cases: &HashSet<&str>,
     regions: &[crate::data::case::Region],
     cx: &StageContext<'_>,
 ) -> Result<SliceSet, StageError> {
-    let folder = cx.input("prepared")?;
-    let summary = Summary::read(cx)?;
+    slices_of(spec, cases, regions, cx.input("prepared")?)
+}
+
+/// The slices of `cases`, in the order of the artifact in `folder`.
+pub(super) fn slices_of(
+    spec: &SliceSpec,
+    cases: &HashSet<&str>,
+    regions: &[crate::data::case::Region],
+    folder: &Path,
+) -> Result<SliceSet, StageError> {
+    let summary = Summary::of(folder)?;
     let opened = summary
         .cases
         .iter()
