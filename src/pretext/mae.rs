@@ -1,6 +1,8 @@
 //! MAE (He et al. 2022) on the U-Net: the encoder sees visible patches only, a light decoder with
 //! skips reconstructs the masked ones (`methods/masked.md` section 3.1).
 
+use std::marker::PhantomData;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -15,14 +17,60 @@ use crate::nn::backbone::Encoder;
 use crate::nn::head::LightDecoder;
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
-use crate::options::{BackboneOptions, MaeOptions, patch_side};
+use crate::options::{BackboneOptions, MaeOptions, TaskOptions, patch_side};
 use crate::train::{Moment, TrainError};
 
 /// MAE as a pretext task.
-pub type Mae = Masking<MaeMethod>;
+pub type Mae = Masking<MaeLike<MaeOptions>>;
 
-/// The method; it keeps nothing beside the network.
-pub struct MaeMethod;
+/// What sets apart the methods whose network and loss are those of MAE.
+pub trait MaeKind: TaskOptions {
+    /// What lists and keys say of it.
+    const ABOUT: About;
+
+    /// Side of a patch, where one is given.
+    fn patch(&self) -> Option<usize>;
+
+    /// Share of masked patches.
+    fn ratio(&self) -> f64;
+
+    /// What is predicted.
+    fn target(&self) -> Target<'static>;
+
+    /// Probability of a flip along each axis.
+    fn flip(&self) -> f64 {
+        0.0
+    }
+}
+
+impl MaeKind for MaeOptions {
+    const ABOUT: About = About {
+        doc: "reconstructs the masked 75 % of an image from the visible rest, which alone is encoded",
+        family: Family::Masked,
+        year: 2022,
+        paper: "He et al., CVPR 2022, arXiv 2111.06377",
+        version: 1,
+    };
+
+    fn patch(&self) -> Option<usize> {
+        self.patch
+    }
+
+    fn ratio(&self) -> f64 {
+        self.ratio
+    }
+
+    fn target(&self) -> Target<'static> {
+        if self.norm_pix {
+            Target::Normalised(Normalisation::Mae)
+        } else {
+            Target::Image
+        }
+    }
+}
+
+/// A method with the network and the loss of MAE; it keeps nothing beside the network.
+pub struct MaeLike<O>(PhantomData<O>);
 
 /// A sparse encoder and a decoder on its densified features.
 #[derive(Module, Debug)]
@@ -62,41 +110,35 @@ impl MaeNetwork {
     }
 }
 
-impl Masked for MaeMethod {
-    const ABOUT: About = About {
-        doc: "reconstructs the masked 75 % of an image from the visible rest, which alone is encoded",
-        family: Family::Masked,
-        year: 2022,
-        paper: "He et al., CVPR 2022, arXiv 2111.06377",
-        version: 1,
-    };
+impl<O: MaeKind> Masked for MaeLike<O> {
+    const ABOUT: About = O::ABOUT;
     const MEASURED: &'static [&'static str] = &["emb_std"];
-    type Options = MaeOptions;
+    type Options = O;
     type Model = MaeNetwork;
 
-    fn patch(options: &MaeOptions, backbone: &BackboneOptions) -> usize {
-        patch_side(options.patch, backbone.depth)
+    fn patch(options: &O, backbone: &BackboneOptions) -> usize {
+        patch_side(options.patch(), backbone.depth)
     }
 
-    fn hiding(options: &MaeOptions, grid: Grid) -> Hiding {
-        let masked = count_masked(grid.patches(), options.ratio, Rounding::KeepDown);
+    fn hiding(options: &O, grid: Grid) -> Hiding {
+        let masked = count_masked(grid.patches(), options.ratio(), Rounding::KeepDown);
         Hiding::Random(masked)
     }
 
-    fn target<'a>(options: &MaeOptions, _: &Setup<'a>, _: Grid) -> Result<Target<'a>, TrainError> {
-        Ok(if options.norm_pix {
-            Target::Normalised(Normalisation::Mae)
-        } else {
-            Target::Image
-        })
+    fn target<'a>(options: &O, _: &Setup<'a>, _: Grid) -> Result<Target<'a>, TrainError> {
+        Ok(options.target())
+    }
+
+    fn flip(options: &O) -> f64 {
+        options.flip()
     }
 
     fn start(
-        _: &MaeOptions,
+        _: &O,
         frame: &Frame<'_>,
         init: &mut Initialiser,
     ) -> Result<(Self, MaeNetwork), TrainError> {
-        Ok((Self, MaeNetwork::init(frame, init)?))
+        Ok((Self(PhantomData), MaeNetwork::init(frame, init)?))
     }
 
     fn loss(
