@@ -12,6 +12,7 @@ mod masked;
 mod optimiser;
 mod phantom;
 mod prepare;
+mod recipe;
 mod slurm;
 mod split;
 mod task;
@@ -27,8 +28,8 @@ pub use cluster::{ClusterMethod, ClusterOptions, Foreground, KmeansInit};
 pub use evaluate::{Aggregation, EmptyPolicy, EvaluateOptions, HausdorffMode, MetricOptions};
 pub use layout::LayoutOptions;
 pub use masked::{
-    Beit2Options, BootmaeOptions, ConvmaeOptions, MaeOptions, MaskfeatOptions, Recipe,
-    SelfmedmaeOptions, SimmimOptions, TokenTeacher, TokenizerOptions, patch_side,
+    Beit2Options, BootmaeOptions, ConvmaeOptions, MaeOptions, MaskfeatOptions, SelfmedmaeOptions,
+    SimmimOptions, TokenTeacher, TokenizerOptions, patch_side,
 };
 pub use optimiser::{LrDecay, OptimiserKind, OptimiserOptions};
 pub use phantom::{PhantomKind, PhantomOptions};
@@ -36,6 +37,7 @@ pub use prepare::{
     ClipBase, ClipOptions, CropMode, CropOptions, Interpolation, Precision, PrepareOptions,
     ResampleOptions, SliceOptions, SliceUse, ZscoreMask, ZscoreOptions,
 };
+pub use recipe::Recipe;
 pub use slurm::{SlurmJobKind, SlurmOptions, SlurmRequest};
 pub use split::SplitOptions;
 pub use task::{Frame, Misfit, Needs, PatchClusters, TaskOptions, Tokens, inside, up_to, within};
@@ -45,6 +47,6 @@ pub use training::{
 };
 
 /// Options that came later leave the keys of those who do not use them alone.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

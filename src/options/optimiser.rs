@@ -16,7 +16,7 @@ pub enum LrDecay {
     Constant,
 }
 
-/// Rule of an update. Both are PyTorch's, number for number.
+/// Rule of an update. `adamw` and `sgd` are PyTorch's, number for number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimiserKind {
@@ -25,13 +25,22 @@ pub enum OptimiserKind {
     Adamw,
     /// Stochastic gradient descent with momentum; the decay is added to the gradient.
     Sgd,
+    /// `sgd` whose gradients are first scaled, tensor by tensor, to `trust` times the length of
+    /// their parameters (You et al. 2017, LARS). One-dimensional parameters are not scaled.
+    Lars,
 }
 
 /// Momentum of stochastic gradient descent where none is given.
 const MOMENTUM: f64 = 0.9;
+/// Length of a scaled gradient of LARS where none is given: that of SimCLR, BYOL and SwAV.
+const TRUST: f64 = 1e-3;
 
 fn is_default_momentum(momentum: &f64) -> bool {
     *momentum == MOMENTUM
+}
+
+fn is_default_trust(trust: &f64) -> bool {
+    *trust == TRUST
 }
 
 /// The optimiser. One-dimensional parameters and biases are never decayed.
@@ -51,9 +60,12 @@ pub struct OptimiserOptions {
     pub betas: [f64; 2],
     /// Added to the root of the second moment (AdamW).
     pub eps: f64,
-    /// Momentum (`sgd`).
+    /// Momentum (`sgd`, `lars`).
     #[serde(skip_serializing_if = "is_default_momentum")]
     pub momentum: f64,
+    /// Length of a scaled gradient, in lengths of its parameter (`lars`).
+    #[serde(skip_serializing_if = "is_default_trust")]
+    pub trust: f64,
     /// Epochs of linear warm-up from 0; at most half of all epochs are used for it.
     pub warmup_epochs: f64,
     /// Shape after the warm-up.
@@ -74,6 +86,7 @@ impl OptimiserOptions {
             betas: [0.9, 0.95],
             eps: 1e-8,
             momentum: MOMENTUM,
+            trust: TRUST,
             warmup_epochs: 40.0,
             decay: LrDecay::Cosine,
             clip_norm: 0.0,
@@ -97,9 +110,16 @@ impl OptimiserOptions {
         match self.kind {
             OptimiserKind::Adamw => Self {
                 momentum: MOMENTUM,
+                trust: TRUST,
                 ..self
             },
             OptimiserKind::Sgd => Self {
+                betas: Self::pretraining().betas,
+                eps: Self::pretraining().eps,
+                trust: TRUST,
+                ..self
+            },
+            OptimiserKind::Lars => Self {
                 betas: Self::pretraining().betas,
                 eps: Self::pretraining().eps,
                 ..self
@@ -138,9 +158,12 @@ pub(super) struct FinetuningOptimiser {
     betas: [f64; 2],
     /// Added to the root of the second moment (AdamW).
     eps: f64,
-    /// Momentum (`sgd`).
+    /// Momentum (`sgd`, `lars`).
     #[serde(skip_serializing_if = "is_default_momentum")]
     momentum: f64,
+    /// Length of a scaled gradient, in lengths of its parameter (`lars`).
+    #[serde(skip_serializing_if = "is_default_trust")]
+    trust: f64,
     /// Epochs of linear warm-up from 0; at most half of all epochs are used for it.
     warmup_epochs: f64,
     /// Shape after the warm-up.

@@ -9,15 +9,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, Meter, Ranges, Recipe, Shift, Teacher, ViewBatch, Views, momentum, normalise,
-    rising, spread,
+    Branch, Jitter, Meter, Ranges, Recipe, Shift, Teacher, ViewBatch, Views, bottleneck, momentum,
+    normalise, rising, spread, width_or,
 };
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
 use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
-use crate::options::{Frame, Misfit, TaskOptions, up_to, within};
+use crate::options::{
+    self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, is_default, up_to, within,
+};
 use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
 
 /// Options of BYOL.
@@ -40,6 +42,9 @@ pub struct ByolOptions {
     pub blur: [f64; 2],
     /// Chance that the upper half of the intensities is turned over, likewise.
     pub solarise: [f64; 2],
+    /// Whose optimiser it is trained with.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recipe: options::Recipe,
 }
 
 impl Default for ByolOptions {
@@ -52,6 +57,7 @@ impl Default for ByolOptions {
             jitter: 0.4,
             blur: [1.0, 0.1],
             solarise: [0.0, 0.2],
+            recipe: options::Recipe::default(),
         }
     }
 }
@@ -69,6 +75,16 @@ impl TaskOptions for ByolOptions {
             within("byol.solarise", self.solarise[i], 0.0, 1.0)?;
         }
         Ok(())
+    }
+
+    fn optimiser(&self, batch: usize) -> Option<OptimiserOptions> {
+        let original = OptimiserOptions {
+            kind: OptimiserKind::Lars,
+            weight_decay: 1.5e-6,
+            warmup_epochs: 10.0,
+            ..OptimiserOptions::pretraining()
+        };
+        self.recipe.scaled(batch, 0.2, 256.0, original)
     }
 }
 
@@ -107,10 +123,7 @@ impl Pretext for Byol {
             bias: true,
             ..ProjectionKind::default()
         };
-        let hidden = match options.hidden {
-            0 => 4 * (setup.backbone.width << setup.backbone.depth),
-            n => n,
-        };
+        let hidden = width_or(options.hidden, 4 * bottleneck(setup));
         let branch = Branch::init(setup, &[hidden, options.width], kind, &mut init)?;
         let widths = [options.width, hidden, options.width];
         let predictor = Projection::init(&mut init, &widths, kind);
@@ -179,13 +192,8 @@ impl<'a> Task for ByolTask<'a> {
             blur: o.blur[i],
             solarise: o.solarise[i],
         };
-        Views {
-            images: self.images,
-            ranges: self.ranges.clone(),
-            recipes: vec![recipe(0), recipe(1)],
-            seed: self.seed,
-            epoch,
-        }
+        let recipes = [recipe(0), recipe(1)];
+        Views::pair(self.images, &self.ranges, recipes, self.seed, epoch)
     }
 
     fn step(

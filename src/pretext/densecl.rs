@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::moco::recipe;
 use super::part::{
-    Branch, Meter, Queue, Ranges, Shuffle, Teacher, ViewBatch, Views, against_queue, in_groups,
-    momentum, normalise, spread,
+    Branch, Meter, Queue, Ranges, Shuffle, Teacher, ViewBatch, Views, against_queue, bottleneck,
+    in_groups, momentum, normalise, spread,
 };
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
@@ -19,7 +19,10 @@ use crate::nn::backbone::pool;
 use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
-use crate::options::{Frame, Misfit, TaskOptions, inside, up_to, within};
+use crate::options::{
+    self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
+    within,
+};
 use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
 
 /// Options of DenseCL.
@@ -48,6 +51,9 @@ pub struct DenseClOptions {
     pub jitter: f64,
     /// Chance of a blur.
     pub blur: f64,
+    /// Whose optimiser it is trained with.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recipe: options::Recipe,
 }
 
 impl Default for DenseClOptions {
@@ -63,6 +69,7 @@ impl Default for DenseClOptions {
             crop: [0.2, 1.0],
             jitter: 0.4,
             blur: 0.5,
+            recipe: options::Recipe::default(),
         }
     }
 }
@@ -79,6 +86,17 @@ impl TaskOptions for DenseClOptions {
         up_to("densecl.crop", self.crop[1], 0.0, 1.0)?;
         within("densecl.jitter", self.jitter, 0.0, 1.0)?;
         within("densecl.blur", self.blur, 0.0, 1.0)
+    }
+
+    fn optimiser(&self, batch: usize) -> Option<OptimiserOptions> {
+        let original = OptimiserOptions {
+            kind: OptimiserKind::Sgd,
+            weight_decay: 1e-4,
+            warmup_epochs: 0.0,
+            ..OptimiserOptions::pretraining()
+        };
+        // That of its 800 epochs on COCO, not of its 200 on ImageNet.
+        self.recipe.scaled(batch, 0.3, 256.0, original)
     }
 }
 
@@ -191,7 +209,7 @@ impl Pretext for DenseCl {
             ..ProjectionKind::default()
         };
         let branch = Branch::init(setup, &[0, options.width], kind, &mut init)?;
-        let features = setup.backbone.width << setup.backbone.depth;
+        let features = bottleneck(setup);
         let dense = Projection::init(&mut init, &[features, features, options.width], kind);
         let network = Network { branch, dense };
         let queue = |which| {
@@ -248,14 +266,8 @@ impl<'a> Task for DenseClTask<'a> {
     fn plan(&self, epoch: usize) -> Views<'a> {
         let [_, height, width] = self.images.shape();
         let o = &self.options;
-        let recipe = recipe([height, width], o.crop, o.jitter, o.blur);
-        Views {
-            images: self.images,
-            ranges: self.ranges.clone(),
-            recipes: vec![recipe; 2],
-            seed: self.seed,
-            epoch,
-        }
+        let recipes = [recipe([height, width], o.crop, o.jitter, o.blur); 2];
+        Views::pair(self.images, &self.ranges, recipes, self.seed, epoch)
     }
 
     /// The teacher follows the network as the step before left it.

@@ -91,6 +91,12 @@ pub trait Pretext {
     /// The tensors of the encoder, under the names of the backbone.
     fn encoder(model: &Self::Model) -> Weights;
 
+    /// The tensors of blocks of the decoder that were trained too and are handed on with the encoder,
+    /// under the names of the backbone.
+    fn decoder(_model: &Self::Model) -> Option<Weights> {
+        None
+    }
+
     /// What the artifact keeps of the finished task beside the encoder, by file name.
     fn remains(_task: &Self::Task<'_>) -> TaskState {
         TaskState::new()

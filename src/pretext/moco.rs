@@ -16,7 +16,10 @@ use crate::data::images::Images;
 use crate::nn::head::ProjectionKind;
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
-use crate::options::{Frame, Misfit, TaskOptions, inside, up_to, within};
+use crate::options::{
+    self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
+    within,
+};
 use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
 
 /// Options of MoCo v2.
@@ -41,6 +44,9 @@ pub struct MocoOptions {
     pub jitter: f64,
     /// Chance of a blur.
     pub blur: f64,
+    /// Whose optimiser it is trained with.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recipe: options::Recipe,
 }
 
 impl Default for MocoOptions {
@@ -54,6 +60,7 @@ impl Default for MocoOptions {
             crop: [0.2, 1.0],
             jitter: 0.4,
             blur: 0.5,
+            recipe: options::Recipe::default(),
         }
     }
 }
@@ -69,6 +76,16 @@ impl TaskOptions for MocoOptions {
         up_to("moco.crop", self.crop[1], 0.0, 1.0)?;
         within("moco.jitter", self.jitter, 0.0, 1.0)?;
         within("moco.blur", self.blur, 0.0, 1.0)
+    }
+
+    fn optimiser(&self, batch: usize) -> Option<OptimiserOptions> {
+        let original = OptimiserOptions {
+            kind: OptimiserKind::Sgd,
+            weight_decay: 1e-4,
+            warmup_epochs: 0.0,
+            ..OptimiserOptions::pretraining()
+        };
+        self.recipe.scaled(batch, 0.03, 256.0, original)
     }
 }
 
@@ -156,14 +173,8 @@ impl<'a> Task for MocoTask<'a> {
     fn plan(&self, epoch: usize) -> Views<'a> {
         let [_, height, width] = self.images.shape();
         let o = &self.options;
-        let recipe = recipe([height, width], o.crop, o.jitter, o.blur);
-        Views {
-            images: self.images,
-            ranges: self.ranges.clone(),
-            recipes: vec![recipe; 2],
-            seed: self.seed,
-            epoch,
-        }
+        let recipes = [recipe([height, width], o.crop, o.jitter, o.blur); 2];
+        Views::pair(self.images, &self.ranges, recipes, self.seed, epoch)
     }
 
     /// The teacher follows the network as the step before left it.

@@ -15,7 +15,8 @@ use super::part::augment::{
     resize, rotate,
 };
 use super::part::{
-    Branch, Meter, Queue, Ranges, Teacher, against_queue, indices, momentum, normalise, spread,
+    Branch, Meter, Queue, Ranges, Teacher, against_queue, bottleneck, indices, momentum, normalise,
+    spread, width_or,
 };
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
@@ -24,7 +25,10 @@ use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
 use crate::nn::layer::Linear;
 use crate::nn::weights::{Weights, host_values};
-use crate::options::{Frame, Misfit, TaskOptions, inside, up_to, within};
+use crate::options::{
+    self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
+    within,
+};
 use crate::random::{Purpose, Stream};
 use crate::train::{EpochPlan, Moment, Scalars, Task, TaskState, TrainError, whole_steps};
 
@@ -71,6 +75,9 @@ pub struct PcrlOptions {
     pub crop: [f64; 2],
     /// Chance of a blur.
     pub blur: f64,
+    /// Whose optimiser it is trained with.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recipe: options::Recipe,
 }
 
 impl Default for PcrlOptions {
@@ -84,6 +91,7 @@ impl Default for PcrlOptions {
             momentum: 0.0,
             crop: [0.2, 1.0],
             blur: 0.5,
+            recipe: options::Recipe::default(),
         }
     }
 }
@@ -106,6 +114,16 @@ impl TaskOptions for PcrlOptions {
             ));
         }
         Ok(())
+    }
+
+    fn optimiser(&self, batch: usize) -> Option<OptimiserOptions> {
+        let original = OptimiserOptions {
+            kind: OptimiserKind::Sgd,
+            weight_decay: 1e-4,
+            warmup_epochs: 0.0,
+            ..OptimiserOptions::pretraining()
+        };
+        self.recipe.scaled(batch, 1e-3, 64.0, original)
     }
 }
 
@@ -230,17 +248,14 @@ impl Pretext for Pcrl {
         UNet::check(setup.backbone, height, width)?;
         let mut init = Initialiser::new(setup.seed, setup.device);
         let (encoder, decoder) = Decoder::halves(setup.backbone, channels, channels, &mut init)?;
-        let features = setup.backbone.width << setup.backbone.depth;
+        let features = bottleneck(setup);
         let kind = ProjectionKind {
             bias: true,
             last_bias: true,
             ..ProjectionKind::default()
         };
         let head = Projection::init(&mut init, &[features, options.width, options.width], kind);
-        let hidden = match options.gate {
-            0 => (features / 4).max(1),
-            n => n,
-        };
+        let hidden = width_or(options.gate, (features / 4).max(1));
         let gate = Gate::init(&mut init, hidden, features);
         let branch = Branch { encoder, head };
         let task = PcrlTask {

@@ -181,4 +181,37 @@ mod tests {
         }
         assert!(find("nothing").is_none());
     }
+
+    #[test]
+    fn contrastive_methods_have_the_optimisers_of_their_papers() {
+        use crate::options::OptimiserKind::{Adamw, Lars, Sgd};
+        // At the batch that the rate is printed for.
+        for (name, batch, kind, lr, decay, warmup) in [
+            ("simclr", 256, Lars, 0.3, 1e-4, 10.0),
+            ("byol", 256, Lars, 0.2, 1.5e-6, 10.0),
+            ("swav", 256, Lars, 0.6, 1e-6, 0.0),
+            ("moco", 256, Sgd, 0.03, 1e-4, 0.0),
+            ("densecl", 256, Sgd, 0.3, 1e-4, 0.0),
+            ("pcrl", 64, Sgd, 1e-3, 1e-4, 0.0),
+            ("gl", 48, Adamw, 1e-3, 0.0, 0.0),
+            ("vox2vec", 10, Adamw, 3e-4, 0.0, 0.0),
+        ] {
+            let entry = find(name).unwrap();
+            let with = |recipe: &str| {
+                let options = serde_json::json!({ "recipe": recipe });
+                (entry.optimiser)(&options, batch)
+            };
+            assert_eq!(with("paper"), None, "{name}");
+            let own = with("original").unwrap();
+            let found = (own.kind, own.weight_decay, own.warmup_epochs);
+            assert_eq!(found, (kind, decay, warmup), "{name}");
+            assert!((own.lr - lr).abs() < 1e-12, "{name}: {}", own.lr);
+            assert_eq!(own.clone().canonical(), own, "{name}");
+            assert_eq!(own.clip_norm > 0.0, name == "vox2vec", "{name}");
+        }
+        let swav = find("swav").unwrap();
+        let options = serde_json::json!({ "recipe": "original" });
+        let own = (swav.optimiser)(&options, 64).unwrap();
+        assert!((own.lr - 0.15).abs() < 1e-12 && (own.min_lr - 1.5e-4).abs() < 1e-12);
+    }
 }

@@ -15,7 +15,10 @@ use crate::data::images::Images;
 use crate::nn::head::ProjectionKind;
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
-use crate::options::{Frame, Misfit, TaskOptions, inside, up_to, within};
+use crate::options::{
+    self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
+    within,
+};
 use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
 
 /// Options of SimCLR.
@@ -34,6 +37,9 @@ pub struct SimClrOptions {
     pub jitter: f64,
     /// Chance of a blur.
     pub blur: f64,
+    /// Whose optimiser it is trained with.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recipe: options::Recipe,
 }
 
 impl Default for SimClrOptions {
@@ -45,6 +51,7 @@ impl Default for SimClrOptions {
             crop: [0.08, 1.0],
             jitter: 0.5,
             blur: 0.5,
+            recipe: options::Recipe::default(),
         }
     }
 }
@@ -58,6 +65,16 @@ impl TaskOptions for SimClrOptions {
         up_to("simclr.crop", self.crop[1], 0.0, 1.0)?;
         within("simclr.jitter", self.jitter, 0.0, 1.25)?;
         within("simclr.blur", self.blur, 0.0, 1.0)
+    }
+
+    fn optimiser(&self, batch: usize) -> Option<OptimiserOptions> {
+        let original = OptimiserOptions {
+            kind: OptimiserKind::Lars,
+            weight_decay: 1e-4,
+            warmup_epochs: 10.0,
+            ..OptimiserOptions::pretraining()
+        };
+        self.recipe.scaled(batch, 0.3, 256.0, original)
     }
 }
 
@@ -141,13 +158,8 @@ impl<'a> Task for SimClrTask<'a> {
     type Plan = Views<'a>;
 
     fn plan(&self, epoch: usize) -> Views<'a> {
-        Views {
-            images: self.images,
-            ranges: self.ranges.clone(),
-            recipes: vec![self.recipe; 2],
-            seed: self.seed,
-            epoch,
-        }
+        let recipes = [self.recipe; 2];
+        Views::pair(self.images, &self.ranges, recipes, self.seed, epoch)
     }
 
     fn step(

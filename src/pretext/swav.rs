@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, Meter, Queue, Ranges, Recipe, Shift, ViewBatch, Views, normalise, sinkhorn,
-    spread,
+    Branch, Jitter, Meter, Queue, Ranges, Recipe, Shift, ViewBatch, Views, bottleneck, normalise,
+    sinkhorn, spread, width_or,
 };
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
@@ -19,7 +19,10 @@ use crate::nn::head::ProjectionKind;
 use crate::nn::init::Initialiser;
 use crate::nn::layer::Linear;
 use crate::nn::weights::Weights;
-use crate::options::{Frame, Misfit, TaskOptions, inside, up_to, within};
+use crate::options::{
+    self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
+    within,
+};
 use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
 
 /// Views that are assigned to prototypes; the others only predict.
@@ -60,6 +63,9 @@ pub struct SwavOptions {
     pub jitter: f64,
     /// Chance of a blur.
     pub blur: f64,
+    /// Whose optimiser it is trained with.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recipe: options::Recipe,
 }
 
 impl Default for SwavOptions {
@@ -80,6 +86,7 @@ impl Default for SwavOptions {
             local_crop: [0.05, 0.14],
             jitter: 0.5,
             blur: 0.5,
+            recipe: options::Recipe::default(),
         }
     }
 }
@@ -114,6 +121,17 @@ impl TaskOptions for SwavOptions {
             ));
         }
         Ok(())
+    }
+
+    fn optimiser(&self, batch: usize) -> Option<OptimiserOptions> {
+        let original = OptimiserOptions {
+            kind: OptimiserKind::Lars,
+            min_lr: 6e-4 * batch as f64 / 256.0,
+            weight_decay: 1e-6,
+            warmup_epochs: 0.0,
+            ..OptimiserOptions::pretraining()
+        };
+        self.recipe.scaled(batch, 0.6, 256.0, original)
     }
 }
 
@@ -159,10 +177,7 @@ impl Pretext for Swav {
             last_bias: true,
             ..ProjectionKind::default()
         };
-        let hidden = match options.hidden {
-            0 => 2 * (setup.backbone.width << setup.backbone.depth),
-            n => n,
-        };
+        let hidden = width_or(options.hidden, 2 * bottleneck(setup));
         let branch = Branch::init(setup, &[hidden, options.width], kind, &mut init)?;
         let prototypes = Linear::init(&mut init, options.width, options.prototypes, false);
         let queue = || Queue::zeros(options.queue, options.width, setup.device);

@@ -16,7 +16,9 @@ use crate::nn::backbone::{Decoder, Encoder, UNet};
 use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
-use crate::options::{Frame, Misfit, TaskOptions, inside, within};
+use crate::options::{
+    self, Frame, LrDecay, Misfit, OptimiserOptions, TaskOptions, inside, is_default, within,
+};
 use crate::random::{Purpose, Stream};
 use crate::train::{EpochPlan, Moment, Scalars, Task, TaskState, TrainError, whole_steps};
 
@@ -45,6 +47,9 @@ pub struct Vox2VecOptions {
     pub pixels: usize,
     /// Change intensities: blur or sharpen, noise, window.
     pub intensity: bool,
+    /// Whose optimiser it is trained with.
+    #[serde(skip_serializing_if = "is_default")]
+    pub recipe: options::Recipe,
 }
 
 impl Default for Vox2VecOptions {
@@ -55,6 +60,7 @@ impl Default for Vox2VecOptions {
             window: 0,
             pixels: 0,
             intensity: true,
+            recipe: options::Recipe::default(),
         }
     }
 }
@@ -76,6 +82,19 @@ impl TaskOptions for Vox2VecOptions {
             ));
         }
         Ok(())
+    }
+
+    fn optimiser(&self, _: usize) -> Option<OptimiserOptions> {
+        let original = OptimiserOptions {
+            lr: 3e-4,
+            weight_decay: 0.0,
+            betas: [0.9, 0.999],
+            warmup_epochs: 0.0,
+            decay: LrDecay::Constant,
+            clip_norm: 1.0,
+            ..OptimiserOptions::pretraining()
+        };
+        self.recipe.unscaled(original)
     }
 }
 

@@ -1,5 +1,7 @@
 //! `finetune`: the segmentation network on the labelled training slices.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::files::write_json;
@@ -19,7 +21,7 @@ use crate::options::{
     BackboneOptions, FinetuneOptions, InitOptions, PrepareOptions, ValidationSelect,
 };
 use crate::plan::{FinetuneSpec, InitSpec, Stage};
-use crate::train::{Checkpoints, FinetuneJob, finetune};
+use crate::train::{Checkpoints, DECODER, FinetuneJob, finetune};
 
 /// All weights of the network.
 pub(super) const WEIGHTS: &str = "model.safetensors";
@@ -72,7 +74,7 @@ pub(super) fn run(
         ValidationSelect::Best => Some(fold_slices(Fold::Val, &indexed, &split, cx)?),
     };
     let encoder = match cx.input("encoder") {
-        Ok(folder) => Some(Weights::load(&folder.join(ENCODER))?),
+        Ok(folder) => Some(handed_on(folder)?),
         Err(_) => None,
     };
     let init = match &spec.init {
@@ -128,6 +130,16 @@ pub(super) fn run(
     };
     write_json(&cx.output().join(CARD), &card)?;
     Ok(())
+}
+
+/// What a pre-training left: the encoder, and the blocks of the decoder where it trained some.
+fn handed_on(folder: &Path) -> Result<Weights, StageError> {
+    let mut weights = Weights::load(&folder.join(ENCODER))?;
+    let decoder = folder.join(DECODER);
+    if decoder.is_file() {
+        weights.0.extend(Weights::load(&decoder)?.0);
+    }
+    Ok(weights)
 }
 
 /// The file of weights that the plan means.

@@ -160,6 +160,7 @@ impl<'a> Checker<'a> {
                 ),
             ));
         }
+        self.up_to(&key("trust"), o.trust, 0.0, 1.0)?;
         self.within(&key("warmup_epochs"), o.warmup_epochs, 0.0, 1e6)?;
         self.within(&key("clip_norm"), o.clip_norm, 0.0, 1e9)
     }

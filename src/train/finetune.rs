@@ -1,5 +1,7 @@
 //! Fine-tuning for segmentation, from a pre-trained encoder or from random weights.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::Device;
 
 use super::run::{Loop, run};
@@ -19,7 +21,7 @@ pub struct FinetuneJob<'a> {
     pub images: &'a dyn Images,
     /// Validation images, needed with `select = "best"`.
     pub validation: Option<&'a dyn Images>,
-    /// Pre-trained encoder; none trains from scratch.
+    /// Pre-trained encoder, and blocks of the decoder that came with it; none trains from scratch.
     pub encoder: Option<&'a Weights>,
     /// File of weights to start from, as `options.init` says.
     pub init: Option<&'a WeightsFile>,
@@ -47,8 +49,9 @@ pub struct FinetuneOutput {
     pub curve: Vec<EpochLog>,
 }
 
-/// Fine-tunes. Of pre-training only the encoder is transferred; the decoder starts from the weights
-/// of the seed, the same ones with and without a pre-trained encoder, unless a file brings it.
+/// Fine-tunes. What pre-training hands on is transferred: the encoder, for most methods nothing else.
+/// The rest starts from the weights of the seed, the same ones with and without a pre-trained
+/// encoder, unless a file brings it.
 ///
 /// # Errors
 /// See [`TrainError`].
@@ -73,7 +76,9 @@ pub fn finetune(
         model = file.load_into(model, part, &options.init.prefix)?;
     }
     if let Some(encoder) = job.encoder {
-        model = encoder.load_into(model, ENCODER)?;
+        for part in parts(encoder) {
+            model = encoder.subset(&part).load_into(model, &part)?;
+        }
     }
     if options.transfer.recalibrate_bn && (job.encoder.is_some() || job.init.is_some()) {
         recalibrate(&model, images, job.pass, &device);
@@ -109,4 +114,17 @@ pub fn finetune(
         _ => Weights::of(&model),
     };
     Ok(FinetuneOutput { weights, curve })
+}
+
+/// Prefixes of the parts of a network that are replaced whole: the encoder, and every block beside it
+/// of which there is a tensor (`up.0.`).
+fn parts(weights: &Weights) -> BTreeSet<String> {
+    let rest = weights.0.keys().filter(|name| !name.starts_with(ENCODER));
+    let block = |name: &String| {
+        let mut ends = name.match_indices('.').map(|(at, _)| at + 1);
+        let end = ends.nth(1).unwrap_or(name.len());
+        name[..end].to_owned()
+    };
+    let encoder = std::iter::once(ENCODER.to_owned());
+    encoder.chain(rest.map(block)).collect()
 }

@@ -20,7 +20,7 @@ pub use finetune::{FinetuneJob, FinetuneOutput, finetune};
 pub use loss::{bce, segmentation_loss, soft_dice};
 pub use optimiser::Optimiser;
 pub use predict::Predictor;
-pub use pretrain::{NETWORK, PretrainJob, PretrainOutput, pretrain};
+pub use pretrain::{DECODER, NETWORK, PretrainJob, PretrainOutput, pretrain};
 pub use recalibrate::recalibrate;
 pub use run::{EpochLog, Observer, Progress};
 pub use schedule::learning_rate;

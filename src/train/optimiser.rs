@@ -1,4 +1,4 @@
-//! AdamW and stochastic gradient descent with their state in our hands.
+//! AdamW, stochastic gradient descent and LARS with their state in our hands.
 //!
 //! burn's arithmetic per parameter, but not burn's `ModuleOptimizer`: that one restores its state
 //! through the default device of the build, which need not be the device of the run, and clips
@@ -208,12 +208,15 @@ impl Optimiser {
                 self.second.register(id, second);
                 updated
             }
-            OptimiserKind::Sgd => {
-                let gradient = if weight_decay > 0.0 {
+            OptimiserKind::Sgd | OptimiserKind::Lars => {
+                let mut gradient = if weight_decay > 0.0 {
                     gradient + value.clone().mul_scalar(weight_decay)
                 } else {
                     gradient
                 };
+                if options.kind == OptimiserKind::Lars && D > 1 {
+                    gradient = trusted(&value, gradient, options.trust);
+                }
                 // The first velocity is the whole gradient, as PyTorch has it.
                 let velocity = match first {
                     Some(velocity) => velocity.mul_scalar(options.momentum) + gradient,
@@ -224,6 +227,16 @@ impl Optimiser {
             }
         }
     }
+}
+
+/// The gradient at `trust` times the length of its parameter; as it is where either has no length
+/// (BYOL's code; SimCLR's and SwAV's differ in where decay and learning rate enter).
+fn trusted<const D: usize>(value: &Tensor<D>, gradient: Tensor<D>, trust: f64) -> Tensor<D> {
+    let length = |tensor: &Tensor<D>| tensor.clone().square().sum().sqrt();
+    let (own, pull) = (length(value), length(&gradient));
+    let none = (own.clone() * pull.clone()).equal_elem(0.0);
+    let scale = own.mul_scalar(trust) / pull;
+    gradient * scale.mask_fill(none, 1.0).reshape([1; D])
 }
 
 struct Export<'a> {
@@ -391,6 +404,41 @@ mod tests {
     }
 
     #[test]
+    fn lars_by_hand() {
+        let device = Device::flex().autodiff();
+        let mut optimiser = Optimiser::new(&OptimiserOptions {
+            kind: OptimiserKind::Lars,
+            momentum: 0.5,
+            weight_decay: 0.25,
+            trust: 0.1,
+            ..OptimiserOptions::pretraining()
+        });
+        let mut step = |value: [f32; 2], gradient: [f32; 2]| {
+            let matrix = |row: [f32; 2]| Tensor::<2>::from_floats([row], &device).inner();
+            let id = ParamId::from(1);
+            host_values(optimiser.update(id, 2.0, matrix(value), matrix(gradient)))
+        };
+        // Length 5; with decay the gradient is (4, 3) + (3, 4) / 4 = (4.75, 4): it becomes
+        // 0.1 * 5 / 6.2099 as long.
+        let scale = 0.5 / (4.75f64.powi(2) + 16.0).sqrt();
+        let velocity = [4.75 * scale, 4.0 * scale];
+        let after = step([3.0, 4.0], [4.0, 3.0]);
+        for (i, before) in [3.0, 4.0].into_iter().enumerate() {
+            assert!((f64::from(after[i]) - (before - 2.0 * velocity[i])).abs() < 1e-6);
+        }
+        // A parameter of length 0 has no length to scale to.
+        let after = step([0.0, 0.0], [1.0, -2.0]);
+        for (i, gradient) in [1.0, -2.0].into_iter().enumerate() {
+            let expected = -2.0 * (0.5 * velocity[i] + gradient);
+            assert!((f64::from(after[i]) - expected).abs() < 1e-6);
+        }
+        // One dimension: neither decayed nor scaled.
+        let row = |v: [f32; 2]| Tensor::<1>::from_floats(v, &device).inner();
+        let bias = optimiser.update(ParamId::from(2), 2.0, row([3.0, 4.0]), row([4.0, 3.0]));
+        assert_eq!(host_values(bias), [-5.0, -2.0]);
+    }
+
+    #[test]
     fn frozen_parameters_stay_as_they_are() {
         let (mut conv, x) = model();
         let mut optimiser = Optimiser::new(&options());
@@ -428,7 +476,11 @@ mod tests {
 
     #[test]
     fn state_goes_out_and_back_bit_exact() {
-        for kind in [OptimiserKind::Adamw, OptimiserKind::Sgd] {
+        for kind in [
+            OptimiserKind::Adamw,
+            OptimiserKind::Sgd,
+            OptimiserKind::Lars,
+        ] {
             goes_out_and_back(&OptimiserOptions { kind, ..options() });
         }
         // State of one rule is no state of the other.

@@ -12,6 +12,8 @@ use crate::pretext::{Pretext, Setup};
 
 /// File of the whole network, where it is kept.
 pub const NETWORK: &str = "network.safetensors";
+/// File among [`PretrainOutput::remains`] with the blocks of the decoder that are handed on.
+pub const DECODER: &str = "decoder.safetensors";
 
 /// What is pre-trained, on what, where.
 #[derive(Clone, Copy)]
@@ -99,6 +101,9 @@ pub fn pretrain<P: Pretext>(
     let mut remains = P::remains(&task);
     if job.options.keep_network {
         remains.insert(NETWORK.to_owned(), Weights::of(&model).to_bytes()?);
+    }
+    if let Some(decoder) = P::decoder(&model) {
+        remains.insert(DECODER.to_owned(), decoder.to_bytes()?);
     }
     Ok(PretrainOutput {
         encoder: P::encoder(&model),

@@ -1,6 +1,6 @@
 //! The loop: epochs, steps, checkpoints. No callbacks but the observer.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -137,6 +137,7 @@ pub(super) fn run<T: Task>(
     while run.position.epoch <= job.epochs {
         let epoch = run.position.epoch;
         let plan = task.plan(epoch);
+        run.span = task.span(epoch, job.epochs);
         let batches = plan.steps(job.batches(epoch));
         let steps = batches.len();
         let todo = batches.get(run.position.step..).unwrap_or(&[]);
@@ -165,6 +166,8 @@ struct Run<'a, 'j> {
     job: &'a Loop<'j>,
     optimiser: Optimiser,
     position: Position,
+    /// Epochs, from 0, of the schedule that this one belongs to.
+    span: Range<usize>,
     /// Losses that are still on the device, with their images.
     pending: Vec<(Tensor<1>, usize)>,
     read_every: usize,
@@ -204,6 +207,7 @@ impl<'a, 'j> Run<'a, 'j> {
             job,
             optimiser: Optimiser::new(job.optimiser),
             position,
+            span: 0..job.epochs,
             pending: Vec::new(),
             read_every: if on_cpu || each_step { 1 } else { READ_EVERY },
             began: Instant::now(),
@@ -313,8 +317,9 @@ impl<'a, 'j> Run<'a, 'j> {
     }
 
     fn lr(&self, step: usize, steps: usize) -> f64 {
-        let epoch = (self.position.epoch - 1) as f64 + step as f64 / steps.max(1) as f64;
-        learning_rate(epoch, self.job.epochs, self.job.optimiser)
+        let epoch = (self.position.epoch - 1).saturating_sub(self.span.start) as f64;
+        let epoch = epoch + step as f64 / steps.max(1) as f64;
+        learning_rate(epoch, self.span.len(), self.job.optimiser)
     }
 
     /// Reads losses when it is time, tells the observer, writes a checkpoint when it is due.

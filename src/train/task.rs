@@ -1,6 +1,7 @@
 //! What the loop drives: a network, its batches, and its loss.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use burn::module::{Module, ParamId};
 use burn::tensor::Tensor;
@@ -54,6 +55,12 @@ pub trait Task {
 
     /// The view for `epoch`, counted from 1.
     fn plan(&self, epoch: usize) -> Self::Plan;
+
+    /// The epochs, counted from 0, that share one schedule of the learning rate with `epoch`: all
+    /// `epochs` of a run, unless it has stages.
+    fn span(&self, _epoch: usize, epochs: usize) -> Range<usize> {
+        0..epochs
+    }
 
     /// Before the passes of a step: a teacher that follows the network as it was, prototypes that
     /// are brought back to length 1.

@@ -6,7 +6,6 @@ mod bootmae;
 mod convmae;
 mod mae;
 mod maskfeat;
-mod recipe;
 mod selfmedmae;
 mod simmim;
 
@@ -15,11 +14,10 @@ pub use bootmae::BootmaeOptions;
 pub use convmae::ConvmaeOptions;
 pub use mae::MaeOptions;
 pub use maskfeat::MaskfeatOptions;
-pub use recipe::Recipe;
 pub use selfmedmae::SelfmedmaeOptions;
 pub use simmim::SimmimOptions;
 
-use super::{Frame, Misfit, inside};
+use super::{Frame, Misfit, Recipe, inside};
 
 /// Side of a patch: as given, or the stride of the bottleneck, so that a patch is a cell of it.
 #[must_use]

@@ -48,6 +48,15 @@ impl Branch {
     }
 }
 
+/// A width as an option gives it, or `otherwise` where that is 0.
+#[must_use]
+pub fn width_or(option: usize, otherwise: usize) -> usize {
+    match option {
+        0 => otherwise,
+        n => n,
+    }
+}
+
 /// Channels of the bottleneck.
 #[must_use]
 pub fn bottleneck(setup: &Setup<'_>) -> usize {

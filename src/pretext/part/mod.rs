@@ -16,7 +16,7 @@ mod teacher;
 pub(in crate::pretext) mod testing;
 mod views;
 
-pub use branch::{Branch, bottleneck};
+pub use branch::{Branch, bottleneck, width_or};
 pub use embedding::{normalise, spread};
 pub use groups::{Shuffle, in_groups, indices};
 pub use info_nce::{Contrast, against_queue, log_sum_exp, nt_xent};

@@ -168,6 +168,27 @@ pub struct Views<'a> {
     pub epoch: usize,
 }
 
+impl<'a> Views<'a> {
+    /// The views of one `epoch` for a task that makes the same two kinds of every image, `first`
+    /// and `second`.
+    #[must_use]
+    pub fn pair(
+        images: &'a dyn Images,
+        ranges: &Arc<Ranges>,
+        recipes: [Recipe; 2],
+        seed: u64,
+        epoch: usize,
+    ) -> Self {
+        Self {
+            images,
+            ranges: ranges.clone(),
+            recipes: recipes.to_vec(),
+            seed,
+            epoch,
+        }
+    }
+}
+
 impl EpochPlan for Views<'_> {
     type Batch = ViewBatch;
 

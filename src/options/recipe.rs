@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::options::OptimiserOptions;
+use super::OptimiserOptions;
 
 /// Whose optimiser a method is trained with; epochs and batch are the study's in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +19,7 @@ pub enum Recipe {
 impl Recipe {
     /// `original` with its learning rate `lr` per `images` images scaled to `batch`, where it is
     /// asked for.
-    pub(super) fn scaled(
+    pub(crate) fn scaled(
         self,
         batch: usize,
         lr: f64,
@@ -30,5 +30,10 @@ impl Recipe {
             lr: lr * batch as f64 / images,
             ..original
         })
+    }
+
+    /// `original` as it is, whatever the batch, where it is asked for.
+    pub(crate) fn unscaled(self, original: OptimiserOptions) -> Option<OptimiserOptions> {
+        (self == Self::Original).then_some(original)
     }
 }
