@@ -301,8 +301,10 @@ fn lesson(name: &str) -> Lesson {
             Some(17f64.ln()),
         ),
         "gl" => (json!({ "jitter": 0.1 }), 50, Some(13f64.ln())),
-        "pcrl" => (json!({ "crop": [0.7, 1.0], "blur": 0.0 }), 40, None),
+        "pcrl" => (json!({ "crop": [0.9, 1.0], "blur": 0.0 }), 40, None),
         "vox2vec" => (json!({}), 12, Some((2.0 * 8.0 * 24.0 - 1.0f64).ln())),
+        // Its codes must be told apart, of which there are many.
+        "beit2" => (json!({}), 20, None),
         _ => (json!({}), 12, None),
     };
     Lesson {
@@ -513,9 +515,14 @@ fn the_local_stage_of_gl_trains_blocks_of_the_decoder_and_no_encoder() {
     for (name, array) in &after.0 {
         assert!(*array != before.0[name], "{name} has not moved");
     }
-    let (fallen, chance) = (trained.curve[15].loss, 11f64.ln());
-    println!("local: {fallen} from {}", untrained.curve[15].loss);
-    assert!(fallen < 0.8 * chance, "{fallen} is not well below {chance}");
+    let loss = |out: &PretrainOutput| out.curve[15].loss;
+    let (after_local, before_local) = (loss(&trained), loss(&untrained));
+    for level in [before_local, 11f64.ln()] {
+        assert!(
+            after_local < KEPT * level,
+            "{after_local} is not well below {level}"
+        );
+    }
 
     // Fine-tuning starts from them.
     let mut pretrained = trained.encoder.clone();
