@@ -293,8 +293,11 @@ fn ratios(table: &ReportTable) -> Markup {
     }
 }
 
-/// Names of lines with their colours.
+/// Names of lines with their colours; a line alone needs none.
 fn keys(names: &[&str]) -> Markup {
+    if names.len() < 2 {
+        return html! {};
+    }
     html! {
         ul.legend {
             @for (i, name) in names.iter().enumerate() {

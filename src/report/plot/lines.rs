@@ -7,9 +7,9 @@ use maud::{Markup, PreEscaped, html};
 use super::axis::{Axis, px, short, tick_text};
 
 /// Size of a plot in its own units.
-const SIZE: [f64; 2] = [280.0, 190.0];
+const SIZE: [f64; 2] = [300.0, 190.0];
 /// Room for ticks and labels: left, right, top, bottom.
-const ROOM: [f64; 4] = [44.0, 8.0, 10.0, 36.0];
+const ROOM: [f64; 4] = [54.0, 16.0, 10.0, 36.0];
 /// Lines with no more points than this show them.
 const MARKED: usize = 16;
 /// Points of a line at most; longer ones are thinned evenly, their last point kept.
@@ -142,7 +142,7 @@ impl Lines {
             (PreEscaped(out))
             path.axis d={ "M" (x0) " " (y0) "H" (x1) } {}
             text.label x=((x0 + x1) / 2.0) y=(SIZE[1] - 6.0) text-anchor="middle" { (self.x.label) }
-            text.label transform={ "translate(10 " ((y0 + y1) / 2.0) ") rotate(-90)" }
+            text.label transform={ "translate(9 " ((y0 + y1) / 2.0) ") rotate(-90)" }
                 text-anchor="middle" { (self.y.label) }
         }
     }
