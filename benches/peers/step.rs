@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use amlp_run::data::images::{Images, InMemory};
+use amlp_run::data::images::InMemory;
 use amlp_run::nn::backbone::{UNet, UNet3d};
 use amlp_run::nn::device::{DeviceChoice, open};
 use amlp_run::nn::init::Initialiser;

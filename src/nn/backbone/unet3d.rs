@@ -35,8 +35,9 @@ impl DoubleConv3d {
     /// `[n * depth, inputs, h, w]` to `[n * depth, outputs, h, w]`.
     #[must_use]
     pub fn forward(&self, slices: Tensor<4>, depth: usize) -> Tensor<4> {
-        let x = self.bn1.forward_relu(self.conv1.forward(slices, depth));
-        self.bn2.forward_relu(self.conv2.forward(x, depth))
+        let x = self.conv1.forward(slices, depth);
+        let x = self.bn1.forward_relu_conv3d(x, &self.conv2, depth);
+        self.bn2.forward_relu(x)
     }
 }
 

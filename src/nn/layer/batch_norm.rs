@@ -3,8 +3,10 @@
 use burn::module::{Flag, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::ops::{conv2d_norm_relu, norm_by_batch, norm_by_statistics, norm_relu_conv2d};
-use super::{Conv2d, Running, as_type};
+use super::ops::{
+    conv2d_norm_relu, norm_by_batch, norm_by_statistics, norm_relu_conv2d, norm_relu_conv3d,
+};
+use super::{Conv2d, Conv3d, Running, as_type};
 use crate::nn::init::Initialiser;
 
 /// Added to the variance.
@@ -66,6 +68,20 @@ impl BatchNorm2d {
         let parameters = [self.gamma.val(), self.beta.val()];
         let weight = as_type(conv.weight.val(), input.dtype());
         let (output, mean, variance) = norm_relu_conv2d(input, parameters, weight, EPSILON);
+        self.update(mean.inner(), variance.inner(), n * h * w);
+        output
+    }
+
+    /// [`forward_relu_conv`](Self::forward_relu_conv) of volumes that lie as stacks of `depth` slices.
+    #[must_use]
+    pub fn forward_relu_conv3d(&self, input: Tensor<4>, conv: &Conv3d, depth: usize) -> Tensor<4> {
+        if !self.uses_batch(&input) {
+            return conv.forward(self.forward_relu(input), depth);
+        }
+        let [n, _, h, w] = input.dims();
+        let parameters = [self.gamma.val(), self.beta.val()];
+        let weight = conv.weight.val();
+        let (output, mean, variance) = norm_relu_conv3d(input, parameters, weight, EPSILON, depth);
         self.update(mean.inner(), variance.inner(), n * h * w);
         output
     }

@@ -125,6 +125,7 @@ mod tests {
     use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
     use super::*;
+    use crate::nn::layer::BatchNorm2d;
     use crate::nn::layer::testing::*;
 
     const CASES: [([usize; 5], usize); 4] = [
@@ -196,6 +197,38 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_convolution_behind_a_normalisation_changes_no_bit() {
+        for device in devices() {
+            let run = |together: bool| {
+                let mut init = Initialiser::new(5, &device.clone().autodiff());
+                let conv = Conv3d::init(&mut init, 3, 4);
+                let norm = BatchNorm2d::init(&mut init, 3);
+                let x = leaf_on(&device, 1, [2 * 4, 3, 5, 7]);
+                let y = if together {
+                    norm.forward_relu_conv3d(x.clone(), &conv, 4)
+                } else {
+                    conv.forward(norm.forward_relu(x.clone()), 4)
+                };
+                let pull = constant_on(&device, 4, y.dims());
+                let mut grads = (y.clone() * pull).sum().backward();
+                let mut gradient =
+                    |tensor: Tensor<1>| numbers(tensor.grad_remove(&mut grads).unwrap());
+                let parameters = [norm.gamma.val(), norm.beta.val()].map(&mut gradient);
+                let weight = numbers(conv.weight.val().grad_remove(&mut grads).unwrap());
+                let input = numbers(x.grad_remove(&mut grads).unwrap());
+                (
+                    numbers(y),
+                    parameters,
+                    weight,
+                    input,
+                    numbers(norm.running_var.value()),
+                )
+            };
+            assert_eq!(run(true), run(false));
         }
     }
 

@@ -128,21 +128,56 @@ impl<B: Kernels> Backward<B, 3> for Norm {
     }
 }
 
+/// What the gradients of a normalisation with a convolution behind it need.
+#[derive(Clone, Debug)]
+struct NormConvState<B: Backend> {
+    norm: NormState<B>,
+    weight: FloatTensor<B>,
+    /// Slices of a volume, where the convolution is one of volumes.
+    depth: Option<usize>,
+}
+
+impl<B: Kernels> NormConvState<B> {
+    fn conv(&self, input: FloatTensor<B>) -> FloatTensor<B> {
+        let weight = self.weight.clone();
+        match self.depth {
+            None => B::conv(input, weight, None),
+            Some(depth) => B::volume_conv(input, weight, depth),
+        }
+    }
+
+    fn weight_grad(&self, input: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+        let weight = self.weight.clone();
+        match self.depth {
+            None => B::conv_weight_grad(input, weight, grad),
+            Some(depth) => B::volume_conv_weight_grad(input, weight, grad, depth),
+        }
+    }
+
+    fn input_grad(&self, input: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+        let weight = self.weight.clone();
+        match self.depth {
+            None => B::conv_input_grad(input, weight, grad),
+            Some(depth) => B::volume_conv_input_grad(weight, grad, depth),
+        }
+    }
+}
+
 impl<B: Kernels> Backward<B, 4> for NormConv {
-    type State = (NormState<B>, FloatTensor<B>);
+    type State = NormConvState<B>;
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let (mut state, weight) = ops.state;
-        let between = B::norm_by(state.clone());
+        let mut state = ops.state;
+        let between = B::norm_by(state.norm.clone());
         let [input_node, gamma_node, beta_node, weight_node] = ops.parents;
         if let Some(node) = weight_node {
-            let value = B::conv_weight_grad(between.clone(), weight.clone(), grad.clone());
+            let value = state.weight_grad(between.clone(), grad.clone());
             grads.register::<B>(node.id, value);
         }
-        let grad = B::conv_input_grad(between.clone(), weight, grad);
-        state.output = B::KEEPS_OUTPUT.then_some(between);
-        let values = B::norm_grads(state, grad);
+        let grad = state.input_grad(between.clone(), grad);
+        state.norm.output = B::KEEPS_OUTPUT.then_some(between);
+        let values = B::norm_grads(state.norm, grad);
         let values = [values.x_grad, values.gamma_grad, values.beta_grad];
         for (node, value) in [input_node, gamma_node, beta_node].into_iter().zip(values) {
             if let Some(node) = node {
@@ -150,6 +185,41 @@ impl<B: Kernels> Backward<B, 4> for NormConv {
             }
         }
     }
+}
+
+/// Batch normalisation and ReLU, then a convolution; of volumes of `depth` slices where it is given.
+fn norm_relu_conv<B: Kernels, C: CheckpointStrategy>(
+    [input, gamma, beta, weight]: [FloatTensor<Autodiff<B, C>>; 4],
+    epsilon: f64,
+    depth: Option<usize>,
+) -> [FloatTensor<Autodiff<B, C>>; 3] {
+    let (input, input_node) = input.into_parts();
+    let (gamma, gamma_node) = gamma.into_parts();
+    let (beta, beta_node) = beta.into_parts();
+    let (weight, weight_node) = weight.into_parts();
+    let norm = B::norm(input.clone(), gamma.clone(), beta.clone(), epsilon, true);
+    let state = NormConvState {
+        norm: NormState {
+            input,
+            gamma,
+            beta,
+            mean: norm.mean.clone(),
+            variance: norm.variance.clone(),
+            epsilon,
+            relu: true,
+            output: None,
+        },
+        weight,
+        depth,
+    };
+    let output = state.conv(norm.output);
+    let nodes = [input_node, gamma_node, beta_node, weight_node];
+    let output = match NormConv.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(state, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
+    };
+    let [mean, variance] = [norm.mean, norm.variance].map(FloatTensor::<Autodiff<B, C>>::new);
+    [output, mean, variance]
 }
 
 impl<B: Kernels> Backward<B, 1> for Pool {
@@ -265,34 +335,18 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let (input, input_node) = input.into_parts();
-        let (gamma, gamma_node) = gamma.into_parts();
-        let (beta, beta_node) = beta.into_parts();
-        let (weight, weight_node) = weight.into_parts();
-        let norm = B::norm(input.clone(), gamma.clone(), beta.clone(), epsilon, true);
-        let output = B::conv(norm.output, weight.clone(), None);
-        let nodes = [input_node, gamma_node, beta_node, weight_node];
-        let output = match NormConv.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let state = NormState {
-                    input,
-                    gamma,
-                    beta,
-                    mean: norm.mean.clone(),
-                    variance: norm.variance.clone(),
-                    epsilon,
-                    relu: true,
-                    output: None,
-                };
-                prep.finish((state, weight), output)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        };
-        (
-            output,
-            FloatTensor::<Self>::new(norm.mean),
-            FloatTensor::<Self>::new(norm.variance),
-        )
+        norm_relu_conv::<B, C>([input, gamma, beta, weight], epsilon, None).into()
+    }
+
+    fn norm_relu_conv3d(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+        depth: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        norm_relu_conv::<B, C>([input, gamma, beta, weight], epsilon, Some(depth)).into()
     }
 
     fn norm_by_statistics(

@@ -87,6 +87,16 @@ pub trait LayerOps: Backend {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// [`norm_relu_conv2d`](Self::norm_relu_conv2d) with [`same_conv3d`](Self::same_conv3d) behind.
+    fn norm_relu_conv3d(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+        depth: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
     /// Batch normalisation by given statistics (mean and biased variance), then ReLU where
     /// `relu`.
     fn norm_by_statistics(
@@ -174,6 +184,25 @@ pub(super) fn norm_relu_conv2d(
         beta.into_dispatch(),
         weight.into_dispatch(),
         epsilon,
+    );
+    with_statistics(output, [mean, variance])
+}
+
+/// [`LayerOps::norm_relu_conv3d`] on tensors: output, mean, biased variance.
+pub(super) fn norm_relu_conv3d(
+    input: Tensor<4>,
+    [gamma, beta]: [Tensor<1>; 2],
+    weight: Tensor<5>,
+    epsilon: f64,
+    depth: usize,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let (output, mean, variance) = Dispatch::norm_relu_conv3d(
+        input.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        weight.into_dispatch(),
+        epsilon,
+        depth,
     );
     with_statistics(output, [mean, variance])
 }

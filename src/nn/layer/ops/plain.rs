@@ -62,6 +62,19 @@ macro_rules! plain {
                 (output, norm.mean, norm.variance)
             }
 
+            fn norm_relu_conv3d(
+                input: FloatTensor<Self>,
+                gamma: FloatTensor<Self>,
+                beta: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                epsilon: f64,
+                depth: usize,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+                let norm = Self::norm(input, gamma, beta, epsilon, true);
+                let output = Self::volume_conv(norm.output, weight, depth);
+                (output, norm.mean, norm.variance)
+            }
+
             fn norm_by_statistics(
                 input: FloatTensor<Self>,
                 gamma: FloatTensor<Self>,
