@@ -16,6 +16,7 @@ pub mod data;
 pub mod engine;
 pub mod manifest;
 pub mod mask;
+pub mod measure;
 pub mod metric;
 pub mod nn;
 pub mod options;

@@ -65,6 +65,8 @@ pub enum Purpose {
     Bootstrap = 0x424F_4F54,
     /// First codes of a vector quantiser.
     Codes = 0x434F_4445,
+    /// Samples of a measurement.
+    Sample = 0x5341_4D50,
 }
 
 /// A stream of numbers for one purpose and one set of coordinates.

@@ -27,7 +27,11 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn resolve(path: &Path, request: &Request) -> Result<Resolved, Diagnostics> {
-    study::resolve(manifest::load(path)?, request).map(|r| r.resolved)
+    let mut resolved = Vec::new();
+    for loaded in manifest::load_all(&[path.to_owned()])? {
+        resolved.push(study::resolve(loaded, request)?.resolved);
+    }
+    Ok(resolved.swap_remove(0))
 }
 
 /// Reports may quote control characters only as pictures: a manifest must not drive the terminal.

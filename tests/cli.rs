@@ -28,6 +28,8 @@ mod run;
 mod seen;
 #[path = "cli/status.rs"]
 mod status;
+#[path = "cli/studies.rs"]
+mod studies;
 #[path = "cli/trainings.rs"]
 mod trainings;
 #[path = "cli/usage.rs"]

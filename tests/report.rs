@@ -96,6 +96,8 @@ fn table(methods: &[&str], phantom: bool) -> ReportTable {
                 aggregation: Aggregation::Volume,
                 hausdorff: HausdorffMode::Max,
                 empty: EmptyPolicy::Brats,
+                measured: None,
+                search: false,
             },
             methods: methods.iter().map(|m| (*m).to_owned()).collect(),
             columns: vec![Column {

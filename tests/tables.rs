@@ -102,6 +102,8 @@ fn table_iv(phantom: bool) -> TableInput {
             aggregation: Aggregation::Volume,
             hausdorff: HausdorffMode::Max,
             empty: EmptyPolicy::Brats,
+            measured: None,
+            search: false,
         },
         methods: methods.map(str::to_owned).to_vec(),
         columns: COLUMNS
@@ -192,6 +194,8 @@ fn small() -> TableInput {
             aggregation: Aggregation::SliceFg,
             hausdorff: HausdorffMode::Max,
             empty: EmptyPolicy::Skip,
+            measured: None,
+            search: false,
         },
         methods: vec!["U-Net".to_owned(), "a|b_c".to_owned(), "AMLP".to_owned()],
         columns: vec![Column {

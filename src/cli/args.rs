@@ -403,6 +403,8 @@ pub enum Listed {
     Data,
     /// Metrics
     Metrics,
+    /// Measurements, with their quantities
+    Measures,
 }
 
 #[derive(Debug, Args)]

@@ -37,7 +37,7 @@ pub(super) fn judgements(session: &Session) -> Result<Vec<Judgement>, CliError> 
             let Some((_, spec)) = tables.find(|(_, spec)| spec.table == study.table) else {
                 continue;
             };
-            let found = judge_claims(study, spec, &ledger, |key| scores.of(key));
+            let found = judge_claims(study, spec, &ledger, |key| scores.of(key)?.into_scores());
             judgements.extend(found.map_err(CliError::internal)?);
         }
     }

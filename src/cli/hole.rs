@@ -1,17 +1,16 @@
-//! Why a cell of a table is empty: what stands in the way of its scores.
+//! Why a cell of a table is empty: what stands in the way of its scores or measurements.
 
 use std::collections::HashMap;
 
 use super::table;
-use crate::plan::{Key, Stage};
-use crate::stage::Evaluation;
+use crate::plan::{Key, Stage, StageKind};
+use crate::stage::Found;
 use crate::store::{State, Store};
 
-/// Scores of the evaluations of a plan, and reasons where there are none.
+/// What the stages of a plan left for tables, and reasons where there is nothing.
 pub(super) struct Scores<'a> {
     store: &'a Store,
-    all: &'a [Stage],
-    /// All by key, once an obstacle is looked for.
+    /// All by key.
     stages: HashMap<&'a Key, &'a Stage>,
     /// Obstacles that were looked for; whole rows share them.
     known: HashMap<&'a Key, Option<String>>,
@@ -21,16 +20,16 @@ impl<'a> Scores<'a> {
     pub(super) fn new(store: &'a Store, stages: &'a [Stage]) -> Self {
         Self {
             store,
-            all: stages,
-            stages: HashMap::new(),
+            stages: stages.iter().map(|s| (&s.key, s)).collect(),
             known: HashMap::new(),
         }
     }
 
-    /// The scores of the evaluation `key`, or why there are none: an evaluation that was never
-    /// run is explained by the first stage before it that failed or cannot run.
-    pub(super) fn of(&mut self, key: &Key) -> Result<Evaluation, String> {
-        table::scores(self.store, key)
+    /// What the stage `key` left, or why there is nothing: one that was never run is explained by
+    /// the first stage before it that failed or cannot run.
+    pub(super) fn of(&mut self, key: &Key) -> Result<Found, String> {
+        let kind = self.stages.get(key).map_or(StageKind::Evaluate, |s| s.kind);
+        table::found(self.store, kind, key)
             .map_err(|own| self.obstacle(key).unwrap_or_else(|| own.to_owned()))
     }
 
@@ -38,9 +37,6 @@ impl<'a> Scores<'a> {
     fn obstacle(&mut self, key: &Key) -> Option<String> {
         if let Some(found) = self.known.get(key) {
             return found.clone();
-        }
-        if self.stages.is_empty() {
-            self.stages = self.all.iter().map(|s| (&s.key, s)).collect();
         }
         let stage = self.stages.get(key).copied()?;
         let found = self.look(stage);

@@ -111,6 +111,12 @@ pub(super) fn print_cell(answer: &Value) {
 
 fn print_result(seed: &str, result: &Value) {
     println!("\nseed {seed}: {}", number(&result["value"]));
+    if let Some(images) = result["images"].as_u64() {
+        let machine = result["machine"].as_str();
+        let on = machine.map_or_else(String::new, |machine| format!(", on {machine}"));
+        println!("  of {images} images{on}");
+        return;
+    }
     let labelled: Vec<String> = list(&result["labelled_cases"]).iter().map(text).collect();
     println!(
         "  trained on the labels of {} cases: {}",

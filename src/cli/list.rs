@@ -20,6 +20,7 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitStatus, CliError> {
         Listed::Clusterings,
         Listed::Data,
         Listed::Metrics,
+        Listed::Measures,
     ];
     let wanted: Vec<Listed> = args.what.map_or_else(|| all.to_vec(), |w| vec![w]);
     if args.format == Format::Json {
@@ -67,6 +68,7 @@ fn title(what: Listed) -> &'static str {
         Listed::Clusterings => "clusterings",
         Listed::Data => "data",
         Listed::Metrics => "metrics",
+        Listed::Measures => "measures",
     }
 }
 
@@ -103,6 +105,19 @@ fn entries(what: Listed) -> Vec<Entry> {
         Listed::Metrics => crate::metric::METRICS
             .iter()
             .map(|m| entry(m.name, m.doc, m.reference))
+            .collect(),
+        Listed::Measures => crate::measure::MEASURES
+            .iter()
+            .map(|m| Entry {
+                more: json!({
+                    "parts": m.parts,
+                    "quantities": m.quantities
+                        .iter()
+                        .map(|q| json!({ "name": q.name, "about": q.doc }))
+                        .collect::<Vec<_>>(),
+                }),
+                ..entry(m.name, m.doc, m.reference)
+            })
             .collect(),
     }
 }

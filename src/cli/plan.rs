@@ -168,12 +168,15 @@ fn print_text(session: &Session, plan: &Plan, states: &[State]) {
         for study in &r.studies {
             let runs =
                 study.rows.iter().map(|row| row.cells.len()).sum::<usize>() * study.seeds.len();
+            let (ratios, what) = match &study.measure {
+                Some(_) => (String::new(), "measurements"),
+                None => (format!("{} label ratios x ", study.labels.len()), "runs"),
+            };
             println!(
-                "  table {:<5} {} rows x {} columns x {} label ratios x {} seeds: {runs} runs",
+                "  table {:<5} {} rows x {} columns x {ratios}{} seeds: {runs} {what}",
                 study.table,
                 study.rows.len(),
                 study.columns.len(),
-                study.labels.len(),
                 study.seeds.len(),
             );
         }

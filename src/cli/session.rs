@@ -56,9 +56,14 @@ impl Session {
         };
         let ledger = ledger_digest(&root);
         let mut experiments = Vec::new();
-        for file in files {
-            let resolution = study::resolve(manifest::load(file)?, &request)?;
-            let mut resolved = only.apply(resolution.resolved).map_err(CliError::usage)?;
+        let mut resolutions = Vec::new();
+        let all = manifest::load_all(files)?;
+        for loaded in &all {
+            let request = request.for_one_of(&all, loaded);
+            resolutions.push(study::resolve(loaded.clone(), &request)?);
+        }
+        let parts = only.apply_to_all(resolutions).map_err(CliError::usage)?;
+        for (resolution, mut resolved) in parts {
             look_at_weights(&mut resolved, &root)?;
             let facts = facts(&resolved, &root, &store)?;
             let compiled = compile(&resolved, &facts, class, &ledger);

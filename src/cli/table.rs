@@ -9,7 +9,7 @@ use super::hole::Scores;
 use super::session::{self, Session};
 use crate::plan::{Key, Plan, Stage, StageKind, TabulateSpec};
 use crate::report::{self, Ledger};
-use crate::stage::{Evaluation, SCORES, TABLE_FILES, made_table, table_input, write_table};
+use crate::stage::{Evaluation, Found, TABLE_FILES, made_table, table_input, write_table};
 use crate::store::{State, Store};
 
 /// Width of tables on stdout where the terminal does not say.
@@ -158,18 +158,22 @@ fn copy_table(made: &Path, table: &str, folder: &Path) -> Result<bool, CliError>
     Ok(true)
 }
 
-/// Scores of an evaluation, or why there are none.
-pub(super) fn scores(store: &Store, key: &Key) -> Result<Evaluation, String> {
-    match store.lookup(StageKind::Evaluate, key) {
-        Ok(State::Cached) => {
-            let path = store.artifact_dir(StageKind::Evaluate, key).join(SCORES);
-            let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
-        }
-        Ok(State::Failed { failure }) => Err(format!("evaluation failed: {}", failure.message)),
+/// What the stage of this kind left for tables, or why there is nothing.
+pub(super) fn found(store: &Store, kind: StageKind, key: &Key) -> Result<Found, String> {
+    match store.lookup(kind, key) {
+        Ok(State::Cached) => Found::read(&store.artifact_dir(kind, key)),
+        Ok(State::Failed { failure }) => Err(match kind {
+            StageKind::Evaluate => format!("evaluation failed: {}", failure.message),
+            kind => format!("{kind} failed: {}", failure.message),
+        }),
         Ok(State::Running { .. }) => Err("still running".to_owned()),
         Ok(State::Damaged { reason }) => Err(format!("damaged artifact: {reason}")),
         Ok(State::Missing) => Err("not run".to_owned()),
         Err(e) => Err(e.to_string()),
     }
+}
+
+/// Scores of an evaluation, or why there are none.
+pub(super) fn scores(store: &Store, key: &Key) -> Result<Evaluation, String> {
+    found(store, StageKind::Evaluate, key)?.into_scores()
 }

@@ -11,33 +11,30 @@ use super::lineage;
 use super::session::{Experiment, Session};
 use crate::manifest::did_you_mean;
 use crate::metric::{Metric, RegionChoice, aggregate, case_values};
-use crate::plan::{Graph, Key, Plan, Stage, TabulateSpec};
+use crate::plan::{Graph, Key, Plan, Stage, TableRow, TabulateSpec};
 use crate::report::Query;
+use crate::stage::{Evaluation, Found};
 
 pub(super) fn why(args: &WhyArgs) -> Result<ExitStatus, CliError> {
     let session = Session::open(std::slice::from_ref(&args.file), &args.manifest)?;
-    let Some(experiment) = session.experiments.first() else {
-        return Err(CliError::usage("no manifest"));
-    };
-    let table = experiment
-        .compiled
-        .tables
-        .iter()
-        .map(|(_, spec)| spec)
-        .find(|spec| spec.table == args.what);
+    let table = session.experiments.iter().find_map(|experiment| {
+        let mut tables = experiment.compiled.tables.iter();
+        let (_, spec) = tables.find(|(_, spec)| spec.table == args.what)?;
+        Some((experiment, spec))
+    });
     let (answer, print): (Value, fn(&Value)) = match (table, &args.row) {
-        (Some(spec), Some(row)) => (
+        (Some((experiment, spec)), Some(row)) => (
             cell(&session, experiment, spec, row, args.column.as_deref())?,
             lineage::print_cell,
         ),
-        (Some(spec), None) => {
+        (Some((_, spec)), None) => {
             return Err(
                 CliError::usage(format!("which row of table {}?", spec.table))
                     .hint(format!("rows: {}", row_names(spec).join(", "))),
             );
         }
         (None, _) => (
-            stage(&session, &experiment.compiled.plan, &args.what)?,
+            stage(&session, &session.plan(), &args.what)?,
             lineage::print_stage,
         ),
     };
@@ -53,14 +50,15 @@ fn row_names(spec: &TabulateSpec) -> Vec<&str> {
     spec.rows.iter().map(|r| r.name.as_str()).collect()
 }
 
-/// `hecktor/CT/5/DSC`, or the beginning of it; what is left out is the first of the table.
+/// `hecktor/CT/5/DSC`, or the beginning of it; what is left out is the first of the table. Without
+/// label ratios `brats2018/FLAIR/patches`.
 struct Coordinates<'a> {
     column: usize,
     label: u32,
     /// As typed: `DSC`, `DSC_ET`.
     shown: String,
-    metric: Metric,
-    region: RegionChoice<'a>,
+    metric: &'a str,
+    region: &'a str,
 }
 
 fn coordinates<'a>(
@@ -68,7 +66,10 @@ fn coordinates<'a>(
     text: Option<&str>,
 ) -> Result<Coordinates<'a>, CliError> {
     let text = text.unwrap_or_default();
-    let parts: Vec<&str> = text.split('/').filter(|p| !p.is_empty()).collect();
+    let mut parts: Vec<&str> = text.split('/').filter(|p| !p.is_empty()).collect();
+    if spec.measure.is_some() && parts.len() > 2 {
+        parts.insert(2, "0");
+    }
     let column = spec.columns.iter().position(|c| {
         let data = parts
             .first()
@@ -103,8 +104,8 @@ fn coordinates<'a>(
         None => spec.metrics.first().cloned().unwrap_or_default(),
     };
     let (name, region) = match shown.split_once('_') {
-        Some((name, region)) => (name, region),
-        None => (shown.as_str(), "mean"),
+        Some((name, region)) if spec.measure.is_none() => (name, region),
+        _ => (shown.as_str(), "mean"),
     };
     let metric = spec.metrics.iter().find(|m| m.as_str() == name);
     let region = spec.regions.iter().find(|r| r.as_str() == region);
@@ -120,13 +121,8 @@ fn coordinates<'a>(
     Ok(Coordinates {
         column,
         label,
-        metric: metric
-            .parse()
-            .map_err(|name| CliError::usage(format!("unknown metric '{name}'")))?,
-        region: match region.as_str() {
-            "mean" => RegionChoice::Mean,
-            one => RegionChoice::One(one),
-        },
+        metric,
+        region,
         shown,
     })
 }
@@ -166,7 +162,7 @@ fn cell(
             table: &spec.table,
             dataset: &shown.published,
             modality: &shown.modality,
-            label_percent: Some(at.label),
+            label_percent: (at.label > 0).then_some(at.label),
             method: &row.published,
             metric: &at.shown,
             setting: &row.setting,
@@ -176,31 +172,13 @@ fn cell(
     let mut runs = Vec::new();
     for (seed, key) in &cell.runs {
         let result = match scores.of(key) {
-            Ok(evaluation) => {
-                let values: BTreeMap<String, Option<f64>> = case_values(
-                    &evaluation.cases,
-                    at.region,
-                    at.metric,
-                    spec.aggregation,
-                    spec.hausdorff,
-                )
-                .map_err(CliError::internal)?
-                .into_iter()
-                .collect();
-                let whole = aggregate(
-                    &evaluation.cases,
-                    at.region,
-                    at.metric,
-                    spec.aggregation,
-                    spec.hausdorff,
-                )
-                .map_err(CliError::internal)?;
-                json!({
-                    "value": whole.mean,
-                    "labelled_cases": evaluation.labelled,
-                    "per_case": values,
-                })
-            }
+            Ok(Found::Scores(evaluation)) => scored(&evaluation, &at, spec)?,
+            Ok(Found::Measured(measurement)) => json!({
+                "value": measurement.value(row.part.as_deref().unwrap_or_default(), at.metric),
+                "images": measurement.images,
+                "machine": measurement.machine,
+            }),
+            Ok(Found::Chosen(choice)) => json!({ "value": null, "choice": choice }),
             Err(reason) => json!({ "hole": reason }),
         };
         runs.push(json!({
@@ -210,14 +188,52 @@ fn cell(
         }));
     }
     Ok(json!({
-        "cell": format!(
-            "table {}, row {}, {}/{}, {} % labels, {}",
-            spec.table, row.name, shown.dataset, shown.modality, at.label, at.shown
-        ),
+        "cell": in_words(spec, row, &at),
         "manifest": experiment.places.get(&(spec.table.clone(), row.name.clone())),
         "profile": spec.profile,
         "published": published,
         "runs": runs,
+    }))
+}
+
+fn in_words(spec: &TabulateSpec, row: &TableRow, at: &Coordinates<'_>) -> String {
+    let column = &spec.columns[at.column];
+    let labels = match at.label {
+        0 => String::new(),
+        label => format!("{label} % labels, "),
+    };
+    format!(
+        "table {}, row {}, {}/{}, {labels}{}",
+        spec.table, row.name, column.dataset, column.modality, at.shown
+    )
+}
+
+/// The value of an evaluation and those of its cases.
+fn scored(
+    evaluation: &Evaluation,
+    at: &Coordinates<'_>,
+    spec: &TabulateSpec,
+) -> Result<Value, CliError> {
+    let metric: Metric = at
+        .metric
+        .parse()
+        .map_err(|name| CliError::usage(format!("unknown metric '{name}'")))?;
+    let region = match at.region {
+        "mean" => RegionChoice::Mean,
+        one => RegionChoice::One(one),
+    };
+    let (unit, mode) = (spec.aggregation, spec.hausdorff);
+    let values: BTreeMap<String, Option<f64>> =
+        case_values(&evaluation.cases, region, metric, unit, mode)
+            .map_err(CliError::internal)?
+            .into_iter()
+            .collect();
+    let whole =
+        aggregate(&evaluation.cases, region, metric, unit, mode).map_err(CliError::internal)?;
+    Ok(json!({
+        "value": whole.mean,
+        "labelled_cases": evaluation.labelled,
+        "per_case": values,
     }))
 }
 

@@ -69,7 +69,9 @@ impl Graph {
             .stages
             .iter()
             .zip(&readers)
-            .map(|(stage, readers)| readers.is_empty() || stage.kind == StageKind::Evaluate)
+            .map(|(stage, readers)| {
+                readers.is_empty() || matches!(stage.kind, StageKind::Evaluate | StageKind::Measure)
+            })
             .collect();
         Ok(Self {
             inputs,

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::options::{
-    BackboneOptions, ClaimOver, EvaluateOptions, FinetuneOptions, LayoutOptions, PhantomOptions,
-    PrepareOptions, PretrainOptions, SliceOptions, SlurmOptions, SplitOptions,
+    BackboneOptions, ClaimOver, EvaluateOptions, FinetuneOptions, LayoutOptions, MeasureOptions,
+    PhantomOptions, PrepareOptions, PretrainOptions, SliceOptions, SlurmOptions, SplitOptions,
 };
 use crate::pretext::{Pretext, methods};
 
@@ -232,6 +232,9 @@ methods! { scopes
     Document {
         /// Manifest that this one extends; its values are the ones below.
         extends: Option<String>,
+        /// Manifests that are run together, each with its own settings, as one graph. A manifest that
+        /// names others has nothing else beside a description.
+        include: Option<Vec<String>>,
         /// Name of the experiment: the folder of its results.
         name: Option<String>,
         /// What it is about.
@@ -294,6 +297,11 @@ methods! { scopes
         profile: BTreeMap<String, Scope>,
         /// Rows.
         variant: Vec<Variant>,
+        /// What is measured in the place of training and scoring: the cells are its quantities.
+        measure: Option<MeasureOptions>,
+        /// A search step by step instead of rows: the rows are the candidates of each step, and the
+        /// best of them goes into all later steps.
+        step: Vec<Variant>,
         /// Sentences to test on the numbers.
         claim: Vec<Claim>,
     }
@@ -306,6 +314,8 @@ methods! { scopes
         published: Option<String>,
         /// `setting` of the row in the published ledger.
         setting: Option<String>,
+        /// Part of a measurement that the row shows; the first where none is named.
+        part: Option<String>,
         /// Axes that multiply this row.
         matrix: Matrix,
         /// Overrides for a profile.

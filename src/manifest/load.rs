@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Longest chain of `extends`, and largest file, that is still taken seriously.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 const MAX_BYTES: u64 = 16 << 20;
 
 /// Most parts of a dotted key: twice as many as any setting has.

@@ -3,6 +3,7 @@
 mod de;
 mod diagnostic;
 mod document;
+mod include;
 mod load;
 mod misplaced;
 mod reference;
@@ -16,6 +17,7 @@ pub use document::{
     Claim, DataSet, Document, MatrixValue, Preset, Profile, SETTING_KEYS, Settings, Study, Variant,
     When,
 };
+pub use include::load_all;
 pub(crate) use load::MAX_KEY_PARTS;
 pub use load::{Loaded, load, parse_override};
 pub use reference::reference_text;

@@ -9,6 +9,7 @@ mod cluster;
 mod evaluate;
 mod layout;
 mod masked;
+mod measure;
 mod optimiser;
 mod phantom;
 mod prepare;
@@ -31,6 +32,7 @@ pub use masked::{
     Beit2Options, BootmaeOptions, ConvmaeOptions, MaeOptions, MaskfeatOptions, SelfmedmaeOptions,
     SimmimOptions, TokenTeacher, TokenizerOptions, patch_side,
 };
+pub use measure::{MeasureKind, MeasureOptions};
 pub use optimiser::{LrDecay, OptimiserKind, OptimiserOptions};
 pub use phantom::{PhantomKind, PhantomOptions};
 pub use prepare::{

@@ -16,13 +16,15 @@ pub enum LrDecay {
     Constant,
 }
 
-/// Rule of an update. `adamw` and `sgd` are PyTorch's, number for number.
+/// Rule of an update. All but `lars` are PyTorch's, number for number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimiserKind {
     /// AdamW: moments of the gradient, decay apart from it.
     #[default]
     Adamw,
+    /// Adam: moments of the gradient, to which the decay is added first.
+    Adam,
     /// Stochastic gradient descent with momentum; the decay is added to the gradient.
     Sgd,
     /// `sgd` whose gradients are first scaled, tensor by tensor, to `trust` times the length of
@@ -56,9 +58,9 @@ pub struct OptimiserOptions {
     pub min_lr: f64,
     /// Weight decay.
     pub weight_decay: f64,
-    /// Decay of the first and second moment (AdamW).
+    /// Decay of the first and second moment (AdamW, Adam).
     pub betas: [f64; 2],
-    /// Added to the root of the second moment (AdamW).
+    /// Added to the root of the second moment (AdamW, Adam).
     pub eps: f64,
     /// Momentum (`sgd`, `lars`).
     #[serde(skip_serializing_if = "is_default_momentum")]
@@ -108,7 +110,7 @@ impl OptimiserOptions {
     #[must_use]
     pub fn canonical(self) -> Self {
         match self.kind {
-            OptimiserKind::Adamw => Self {
+            OptimiserKind::Adamw | OptimiserKind::Adam => Self {
                 momentum: MOMENTUM,
                 trust: TRUST,
                 ..self
@@ -154,9 +156,9 @@ pub(super) struct FinetuningOptimiser {
     min_lr: f64,
     /// Weight decay.
     weight_decay: f64,
-    /// Decay of the first and second moment (AdamW).
+    /// Decay of the first and second moment (AdamW, Adam).
     betas: [f64; 2],
-    /// Added to the root of the second moment (AdamW).
+    /// Added to the root of the second moment (AdamW, Adam).
     eps: f64,
     /// Momentum (`sgd`, `lars`).
     #[serde(skip_serializing_if = "is_default_momentum")]

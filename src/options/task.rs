@@ -73,7 +73,7 @@ pub struct Tokens {
 impl TaskOptions for Tokens {}
 
 /// A clustering of the patches of the training slices.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PatchClusters {
     /// Side of a patch.
     pub patch: usize,

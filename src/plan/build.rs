@@ -1,22 +1,22 @@
 //! From the resolved study to stages: equal stages merge, across rows, tables and manifests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::memo::{Memo, Remembered, StageSpec};
 use super::spec::{
-    ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, InitSpec, PhantomSpec, PrepareSpec,
-    PretrainSpec, SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
-    TokenizeSpec,
+    ChoiceSpec, ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, InitSpec, MeasureSpec,
+    PhantomSpec, PrepareSpec, PretrainSpec, SelectCandidate, SelectSpec, SliceSpec, SplitSpec,
+    TableCell, TableColumn, TableData, TableRow, TableSearch, TabulateSpec, TokenizeSpec,
 };
 use super::{DeviceClass, Input, Key, Plan, Stage};
 use crate::options::{
-    FinetuneOptions, InitOptions, PretrainOptions, SliceOptions, SliceUse, TaskOptions,
-    TokenTeacher, Tokens,
+    FinetuneOptions, InitOptions, MeasureOptions, PretrainOptions, SliceOptions, SliceUse,
+    TaskOptions, TokenTeacher, Tokens,
 };
-use crate::study::{CellSettings, Column, PretextSpec, Resolved, ResolvedStudy};
+use crate::study::{CellSettings, Column, PretextSpec, Resolved, ResolvedStudy, Row};
 
 /// What is known about a data set on disk before planning.
 #[derive(Clone, Debug, Default)]
@@ -74,39 +74,72 @@ struct Builder<'a> {
     memo: Memo,
 }
 
-/// The slices that a run trains on.
-#[derive(Clone, Copy)]
-struct Slices<'a> {
-    index: &'a Key,
-    prepared: &'a Key,
-    split: &'a Key,
+/// One run of a cell, for any seed.
+struct RunOf<'a> {
+    row: &'a str,
+    column: &'a Column,
+    label: u32,
+    settings: &'a CellSettings,
+    /// What earlier steps of a search have chosen.
+    choices: &'a [Made],
+    /// Whether the validation patients are scored.
+    validates: bool,
+}
+
+/// The slices of a run.
+struct Slices {
+    index: Key,
+    prepared: Key,
+    split: Key,
     /// Data set and modality.
-    shown: &'a str,
+    shown: String,
     seed: u64,
+}
+
+/// A choice of a step, and the stage that makes it.
+struct Made {
+    spec: ChoiceSpec,
+    key: Key,
+}
+
+/// The searches of a study, for each column and label ratio.
+#[derive(Default)]
+struct Searches {
+    made: BTreeMap<(usize, u32), Vec<Made>>,
+    open: BTreeMap<(usize, u32), Tried>,
+}
+
+/// The candidates of a step, so far.
+#[derive(Default)]
+struct Tried {
+    step: String,
+    /// What each sets.
+    patches: Vec<Value>,
+    /// Their cells, by position.
+    cells: Vec<usize>,
+}
+
+impl Searches {
+    /// The choices that a row starts from.
+    fn made(&self, place: (usize, u32), row: &Row) -> &[Made] {
+        let made = row.candidate.as_ref().and_then(|_| self.made.get(&place));
+        made.map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes a candidate.
+    fn try_out(&mut self, place: (usize, u32), row: &Row, cell: usize) {
+        if let Some(candidate) = &row.candidate {
+            let tried = self.open.entry(place).or_default();
+            tried.step.clone_from(&candidate.step);
+            tried.patches.push(candidate.patch.clone());
+            tried.cells.push(cell);
+        }
+    }
 }
 
 impl Builder<'_> {
     fn study(&mut self, study: &ResolvedStudy, ledger: &str) {
-        let mut cells = Vec::new();
-        for (r, row) in study.rows.iter().enumerate() {
-            for cell in &row.cells {
-                let column = &study.columns[cell.column];
-                let runs = study
-                    .seeds
-                    .iter()
-                    .map(|&seed| {
-                        let key = self.run(&row.name, column, cell.label, seed, &cell.settings);
-                        (seed, key)
-                    })
-                    .collect();
-                cells.push(TableCell {
-                    row: r,
-                    column: cell.column,
-                    label: cell.label,
-                    runs,
-                });
-            }
-        }
+        let cells = self.cells(study);
         let evaluate = study
             .rows
             .iter()
@@ -138,6 +171,7 @@ impl Builder<'_> {
                     name: r.name.clone(),
                     published: r.published.clone(),
                     setting: r.setting.clone(),
+                    part: r.part.clone(),
                 })
                 .collect(),
             labels: study.labels.clone(),
@@ -150,23 +184,103 @@ impl Builder<'_> {
             data: self.data_of(study),
             device: self.device.name().to_owned(),
             ledger: ledger.to_owned(),
+            measure: study.measure.clone(),
             cells,
         };
-        let mut inputs: Vec<Input> = spec
-            .cells
-            .iter()
-            .flat_map(|c| c.runs.iter().map(|(_, key)| key.clone()))
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .map(|key| Input {
-                role: key.to_string(),
-                key,
-            })
-            .collect();
-        inputs.sort_by(|a, b| a.role.cmp(&b.role));
+        let runs = spec.cells.iter().flat_map(|c| &c.runs).map(|(_, key)| key);
+        let searches = spec.cells.iter().filter_map(|c| c.search.as_ref());
+        let inputs = by_key(runs.chain(searches.map(|s| &s.select)));
         let label = || format!("tabulate {}", study.table);
         let key = self.add(&spec, inputs, Value::Null, label);
         self.compiled.tables.push((key, spec));
+    }
+
+    /// All runs of a study, as cells of its table.
+    fn cells(&mut self, study: &ResolvedStudy) -> Vec<TableCell> {
+        let mut cells = Vec::new();
+        let mut searches = Searches::default();
+        for (r, row) in study.rows.iter().enumerate() {
+            for cell in &row.cells {
+                let column = &study.columns[cell.column];
+                let place = (cell.column, cell.label);
+                let run = RunOf {
+                    row: &row.name,
+                    column,
+                    label: cell.label,
+                    settings: &cell.settings,
+                    choices: searches.made(place, row),
+                    validates: row.candidate.is_some(),
+                };
+                let runs = study
+                    .seeds
+                    .iter()
+                    .map(|&seed| {
+                        let key = match &study.measure {
+                            Some(measure) => self.measurement(&run, measure, seed),
+                            None => self.run(&run, seed),
+                        };
+                        (seed, key)
+                    })
+                    .collect();
+                searches.try_out(place, row, cells.len());
+                cells.push(TableCell {
+                    row: r,
+                    column: cell.column,
+                    label: cell.label,
+                    runs,
+                    search: None,
+                });
+            }
+            // The step ends with its last row.
+            let step = row.candidate.as_ref().map(|c| &c.step);
+            let next = study.rows.get(r + 1).and_then(|row| row.candidate.as_ref());
+            if step.is_some() && step != next.map(|c| &c.step) {
+                self.select(study, &mut searches, &mut cells);
+            }
+        }
+        cells
+    }
+
+    /// The choices of a step whose candidates have all been planned, one for each column and label
+    /// ratio.
+    fn select(&mut self, study: &ResolvedStudy, searches: &mut Searches, cells: &mut [TableCell]) {
+        for (place, tried) in std::mem::take(&mut searches.open) {
+            let evaluate = study.rows.iter().flat_map(|r| &r.cells).next();
+            let evaluate = evaluate
+                .map(|c| c.settings.evaluate.clone())
+                .unwrap_or_default();
+            let candidates = tried.cells.iter().map(|&c| SelectCandidate {
+                name: study.rows[cells[c].row].name.clone(),
+                runs: cells[c].runs.clone(),
+            });
+            let spec = SelectSpec {
+                step: tried.step.clone(),
+                metric: study.metrics.first().cloned().unwrap_or_default(),
+                aggregation: evaluate.aggregation,
+                hausdorff: evaluate.hausdorff,
+                candidates: candidates.collect(),
+            };
+            let runs = spec.candidates.iter().flat_map(|c| &c.runs);
+            let inputs = by_key(runs.map(|(_, key)| key));
+            let label = || {
+                let column = &study.columns[place.0];
+                format!("select {} {column} {} %", tried.step, place.1)
+            };
+            let key = self.once(spec, inputs, Value::Null, label);
+            for (candidate, &cell) in tried.cells.iter().enumerate() {
+                cells[cell].search = Some(TableSearch {
+                    select: key.clone(),
+                    candidate,
+                });
+            }
+            searches.made.entry(place).or_default().push(Made {
+                spec: ChoiceSpec {
+                    step: tried.step,
+                    candidates: tried.patches,
+                },
+                key,
+            });
+        }
     }
 
     /// Data sets of a table, in the order of its columns.
@@ -186,8 +300,9 @@ impl Builder<'_> {
         all
     }
 
-    /// All stages of one run; returns the key of its evaluation.
-    fn run(&mut self, row: &str, column: &Column, label: u32, seed: u64, s: &CellSettings) -> Key {
+    /// The slices of a run.
+    fn slices(&mut self, run: &RunOf<'_>, seed: u64) -> Slices {
+        let (column, s) = (run.column, run.settings);
         let data = &self.resolved.data[&column.data];
         let shown = format!("{}/{}", data.shown(), column.modality());
         let context = match self.facts.get(&column.data).and_then(|f| f.root.as_ref()) {
@@ -250,17 +365,65 @@ impl Builder<'_> {
             context,
             || format!("prepare {shown}"),
         );
-        let on = Slices {
-            index: &index,
-            prepared: &prepared,
-            split: &split,
-            shown: &shown,
+        Slices {
+            index,
+            prepared,
+            split,
+            shown,
             seed,
+        }
+    }
+
+    /// A measurement; returns its key.
+    fn measurement(&mut self, run: &RunOf<'_>, measure: &MeasureOptions, seed: u64) -> Key {
+        let on = self.slices(run, seed);
+        let needs = run
+            .settings
+            .pretext
+            .as_ref()
+            .map(crate::study::pretext_needs);
+        let Some(clusters) = needs.and_then(|n| n.clusters) else {
+            // A row without a clustering was refused when the study was resolved.
+            return on.split;
         };
+        self.once(
+            MeasureSpec {
+                measure: measure.clone(),
+                measure_version: crate::study::measure_version(measure.kind),
+                clusters,
+                slices: slice_spec(&run.settings.slices, SliceUse::Lesion),
+                seed,
+            },
+            vec![
+                input("index", on.index),
+                input("prepared", on.prepared),
+                input("split", on.split),
+            ],
+            Value::Null,
+            || format!("measure {} {} seed {seed}", run.row, on.shown),
+        )
+    }
+
+    /// All stages of one run; returns the key of its evaluation.
+    fn run(&mut self, run: &RunOf<'_>, seed: u64) -> Key {
+        let RunOf {
+            row,
+            label,
+            settings: s,
+            ..
+        } = *run;
+        let on = self.slices(run, seed);
         let encoder = s
             .pretext
             .as_ref()
-            .map(|pretext| self.encoder(row, pretext, &on, s));
+            .map(|pretext| self.encoder(row, pretext, &on, s, run.choices));
+        let Slices {
+            index,
+            prepared,
+            split,
+            shown,
+            ..
+        } = on;
         let mut inputs = vec![
             input("index", index.clone()),
             input("prepared", prepared.clone()),
@@ -289,6 +452,7 @@ impl Builder<'_> {
         self.once(
             EvaluateSpec {
                 metric: s.evaluate.metric.clone(),
+                validation: run.validates,
             },
             vec![
                 input("index", index),
@@ -306,10 +470,11 @@ impl Builder<'_> {
         &mut self,
         row: &str,
         pretext: &PretextSpec,
-        on: &Slices<'_>,
+        on: &Slices,
         s: &CellSettings,
+        choices: &[Made],
     ) -> Key {
-        let Slices { shown, seed, .. } = *on;
+        let (shown, seed) = (&on.shown, on.seed);
         let slices = slice_spec(&s.slices, s.slices.pretrain);
         let mut inputs = vec![
             input("prepared", on.prepared.clone()),
@@ -341,6 +506,9 @@ impl Builder<'_> {
         if let Some(own) = crate::study::pretext_optimiser(pretext, pretrain.batch) {
             pretrain.optimiser = own;
         }
+        for made in choices {
+            inputs.push(input(&made.spec.role(), made.key.clone()));
+        }
         self.once(
             PretrainSpec {
                 pretext: pretext.name.clone(),
@@ -348,6 +516,7 @@ impl Builder<'_> {
                 options: BTreeMap::from([(pretext.name.clone(), pretext.options.clone())]),
                 backbone: s.backbone.clone(),
                 pretrain,
+                choices: choices.iter().map(|made| made.spec.clone()).collect(),
                 slices,
                 seed,
             },
@@ -358,8 +527,8 @@ impl Builder<'_> {
     }
 
     /// A tokenizer and the pre-training that it learns from; returns its key.
-    fn tokenizer(&mut self, row: &str, tokens: Tokens, on: &Slices<'_>, s: &CellSettings) -> Key {
-        let Slices { shown, seed, .. } = *on;
+    fn tokenizer(&mut self, row: &str, tokens: Tokens, on: &Slices, s: &CellSettings) -> Key {
+        let (shown, seed) = (&on.shown, on.seed);
         let mut inputs = vec![
             input("prepared", on.prepared.clone()),
             input("split", on.split.clone()),
@@ -370,7 +539,7 @@ impl Builder<'_> {
                 // Options are plain structs with string keys: they always serialise.
                 options: serde_json::to_value(&tokens.tokenizer.mae).unwrap_or(Value::Null),
             };
-            let key = self.encoder("MAE", &mae, on, s);
+            let key = self.encoder("MAE", &mae, on, s, &[]);
             inputs.push(input("teacher", key));
         }
         let tokenize = PretrainOptions {
@@ -465,6 +634,17 @@ fn input(role: &str, key: Key) -> Input {
         role: role.to_owned(),
         key,
     }
+}
+
+/// Artifacts that are taken by their keys, each once.
+fn by_key<'a>(keys: impl Iterator<Item = &'a Key>) -> Vec<Input> {
+    let keys: BTreeSet<&Key> = keys.collect();
+    let mut inputs: Vec<Input> = keys
+        .into_iter()
+        .map(|key| input(key.as_str(), key.clone()))
+        .collect();
+    inputs.sort_by(|a, b| a.role.cmp(&b.role));
+    inputs
 }
 
 /// The file that a fine-tuning starts from, and where it lies.

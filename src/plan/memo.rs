@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::spec::{
-    ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, PhantomSpec, PrepareSpec, PretrainSpec,
-    SplitSpec, TabulateSpec, TokenizeSpec,
+    ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, MeasureSpec, PhantomSpec, PrepareSpec,
+    PretrainSpec, SelectSpec, SplitSpec, TabulateSpec, TokenizeSpec,
 };
 use super::{Input, Key, StageKind};
 
@@ -82,6 +82,8 @@ remembered! {
     PretrainSpec pretrain Pretrain true,
     FinetuneSpec finetune Finetune true,
     EvaluateSpec evaluate Evaluate true,
+    MeasureSpec measure Measure false,
+    SelectSpec select Select false,
 }
 
 impl StageSpec for TabulateSpec {

@@ -15,8 +15,8 @@ pub use forecast::{Basis, Cost, Costs, Forecast, KindForecast, Past};
 pub use graph::Graph;
 pub use key::{DeviceClass, Key, KeyError, canonical_json};
 pub use spec::{
-    ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, InitSpec, PhantomSpec, PrepareSpec,
-    PretrainSpec, SliceSpec, SplitSpec, TableCell, TableColumn, TableData, TableRow, TabulateSpec,
-    TokenizeSpec,
+    ChoiceSpec, ClusterSpec, EvaluateSpec, FinetuneSpec, IndexSpec, InitSpec, MeasureSpec,
+    PhantomSpec, PrepareSpec, PretrainSpec, SelectCandidate, SelectSpec, SliceSpec, SplitSpec,
+    TableCell, TableColumn, TableData, TableRow, TableSearch, TabulateSpec, TokenizeSpec,
 };
 pub use stage::{Input, Plan, Stage, StageKind};

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::Key;
 use crate::options::{
     Aggregation, BackboneOptions, ClusterOptions, FinetuneOptions, HausdorffMode, InitPart,
-    LayoutOptions, MetricOptions, PhantomOptions, PrepareOptions, PretrainOptions, SliceUse,
-    SplitOptions, Tokens,
+    LayoutOptions, MeasureOptions, MetricOptions, PatchClusters, PhantomOptions, PrepareOptions,
+    PretrainOptions, SliceUse, SplitOptions, Tokens,
 };
 
 /// Writes synthetic patients.
@@ -93,6 +93,23 @@ pub struct TokenizeSpec {
     pub seed: u64,
 }
 
+/// A setting of pre-training that an earlier search chose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChoiceSpec {
+    /// What was searched: the input `choice.<step>` says which candidate won.
+    pub step: String,
+    /// What each candidate sets, to be laid over `pretrain`.
+    pub candidates: Vec<Value>,
+}
+
+impl ChoiceSpec {
+    /// Role of the input that says which candidate won.
+    #[must_use]
+    pub fn role(&self) -> String {
+        format!("choice.{}", self.step)
+    }
+}
+
 /// Pre-training. Inputs `prepared`, `split`, and `labels` where the task starts from a clustering,
 /// `codes` where it predicts those of a tokenizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +125,9 @@ pub struct PretrainSpec {
     pub backbone: BackboneOptions,
     /// Training.
     pub pretrain: PretrainOptions,
+    /// Settings that are only known once earlier searches are done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<ChoiceSpec>,
     /// Slices.
     pub slices: SliceSpec,
     /// Seed.
@@ -148,6 +168,49 @@ pub struct FinetuneSpec {
 pub struct EvaluateSpec {
     /// How scores are computed.
     pub metric: MetricOptions,
+    /// The validation cases instead of the test cases: for a search, which must not see these.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub validation: bool,
+}
+
+/// A measurement. Inputs `index`, `prepared`, `split`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeasureSpec {
+    /// What is measured.
+    pub measure: MeasureOptions,
+    /// Version of its method.
+    pub measure_version: u32,
+    /// The clustering that it is about.
+    pub clusters: PatchClusters,
+    /// Slices.
+    pub slices: SliceSpec,
+    /// Seed.
+    pub seed: u64,
+}
+
+/// A candidate of a search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SelectCandidate {
+    /// Name of its row.
+    pub name: String,
+    /// Evaluations, one per seed.
+    pub runs: Vec<(u64, Key)>,
+}
+
+/// The best of several runs, by their mean over seeds. Its inputs are all evaluations that its
+/// candidates name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SelectSpec {
+    /// What is searched.
+    pub step: String,
+    /// Metric, by name; the mean over regions.
+    pub metric: String,
+    /// Unit of averaging.
+    pub aggregation: Aggregation,
+    /// HD95 that counts.
+    pub hausdorff: HausdorffMode,
+    /// Candidates; the first of equals wins.
+    pub candidates: Vec<SelectCandidate>,
 }
 
 /// A column of a table.
@@ -170,6 +233,9 @@ pub struct TableRow {
     pub published: String,
     /// `setting` in the ledger.
     pub setting: String,
+    /// Part of a measurement that it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }
 
 /// A cell of a table, before metrics.
@@ -179,10 +245,22 @@ pub struct TableCell {
     pub row: usize,
     /// Column, by position.
     pub column: usize,
-    /// Percent of labelled training cases.
+    /// Percent of labelled training cases; 0 in a table without label ratios.
     pub label: u32,
-    /// Evaluations, one per seed.
+    /// Evaluations or measurements, one per seed.
     pub runs: Vec<(u64, Key)>,
+    /// The search that it is a candidate of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<TableSearch>,
+}
+
+/// A candidate's place in a search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableSearch {
+    /// The stage that chooses.
+    pub select: Key,
+    /// Which of its candidates the row is.
+    pub candidate: usize,
 }
 
 /// A data set in the header of a table.
@@ -196,7 +274,7 @@ pub struct TableData {
     pub phantom: bool,
 }
 
-/// Writes a table. Its inputs are all evaluations that its cells name.
+/// Writes a table. Its inputs are all stages that its cells name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TabulateSpec {
     /// Experiment.
@@ -233,4 +311,7 @@ pub struct TabulateSpec {
     pub device: String,
     /// Digest of the ledger of published numbers.
     pub ledger: String,
+    /// What is measured, where the cells are no scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<MeasureOptions>,
 }

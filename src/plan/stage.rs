@@ -29,13 +29,17 @@ pub enum StageKind {
     Finetune,
     /// Predicts and scores the test cases.
     Evaluate,
+    /// Measures something of the data or the methods, without a training.
+    Measure,
+    /// Chooses the best of several runs, for what follows.
+    Select,
     /// Writes the table of a study.
     Tabulate,
 }
 
 impl StageKind {
     /// All kinds, in the order in which a pipeline meets them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Phantom,
         Self::Index,
         Self::Split,
@@ -45,6 +49,8 @@ impl StageKind {
         Self::Pretrain,
         Self::Finetune,
         Self::Evaluate,
+        Self::Measure,
+        Self::Select,
         Self::Tabulate,
     ];
 
@@ -61,6 +67,8 @@ impl StageKind {
             Self::Pretrain => "pretrain",
             Self::Finetune => "finetune",
             Self::Evaluate => "evaluate",
+            Self::Measure => "measure",
+            Self::Select => "select",
             Self::Tabulate => "tabulate",
         }
     }
@@ -78,6 +86,8 @@ impl StageKind {
             | Self::Pretrain
             | Self::Finetune
             | Self::Evaluate
+            | Self::Measure
+            | Self::Select
             | Self::Tabulate => 1,
         }
     }

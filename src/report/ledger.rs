@@ -203,19 +203,25 @@ impl Ledger {
     }
 
     /// The number at a place. A table that states no label ratio (XV) was made with all labels: its
-    /// numbers are found at 100 %.
+    /// numbers are found at 100 %. One that states no modality (VII) is found at every modality.
     #[must_use]
     pub fn find(&self, query: &Query<'_>) -> Option<&Entry> {
-        let exact = self.places.get(&coordinates(query));
-        let index = exact.or_else(|| {
+        let at = |query: Query<'_>| self.places.get(&coordinates(&query));
+        let without_ratio = || {
             let unstated = Query {
                 label_percent: None,
                 ..*query
             };
-            self.places
-                .get(&coordinates(&unstated))
-                .filter(|_| query.label_percent == Some(100))
-        });
+            at(unstated).filter(|_| query.label_percent == Some(100))
+        };
+        let without_modality = || {
+            let unstated = Query {
+                modality: "",
+                ..*query
+            };
+            at(unstated)
+        };
+        let index = at(*query).or_else(without_ratio).or_else(without_modality);
         self.entries.get(*index?)
     }
 }

@@ -35,6 +35,12 @@ pub struct Facts {
     pub hausdorff: HausdorffMode,
     /// Empty masks.
     pub empty: EmptyPolicy,
+    /// What was measured, and on what, where the cells are no scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<String>,
+    /// Whether the rows are the candidates of a search, scored on the validation patients.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub search: bool,
 }
 
 /// A column group: a modality of a data set.
@@ -114,7 +120,16 @@ impl TableInput {
             "; one seed, no spread"
         };
         lines.push(("Seeds", format!("{}{spread}", seeds.join(", "))));
+        if let Some(measured) = &facts.measured {
+            lines.push(("Measured", measured.clone()));
+            return lines;
+        }
         lines.push(("Device", facts.device.clone()));
+        if facts.search {
+            let text =
+                "scores are of the validation patients; the best of each step goes into the next";
+            lines.push(("Search", text.to_owned()));
+        }
         lines.push(("Average", in_words(facts.aggregation).to_owned()));
         if self.metrics.iter().any(|m| m.starts_with("HD95")) {
             let mode = match facts.hausdorff {

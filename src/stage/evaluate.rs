@@ -1,4 +1,5 @@
-//! `evaluate`: predictions for the test cases and their scores, on the uncropped grid.
+//! `evaluate`: predictions for the test cases and their scores, on the uncropped grid. In a search
+//! the validation cases take their place.
 
 use std::path::Path;
 
@@ -43,22 +44,30 @@ pub(super) fn run(
     let split = split::read(cx)?;
     let folder = cx.input("model")?.to_owned();
     let card: super::finetune::Card = read_json(&folder.join(CARD))?;
-    let test = split.cases(Fold::Test);
-    no_leak(&card.labelled, &test)?;
+    let fold = if spec.validation {
+        Fold::Val
+    } else {
+        Fold::Test
+    };
+    let cases = split.cases(fold);
+    if cases.is_empty() {
+        return Err(StageError::data("there are no patients to score"));
+    }
+    no_leak(&card.labelled, &cases)?;
     let device = device::open(choice)?;
     cx.set_device(choice.resolve().to_string());
     let model = Model::open(&folder)?;
     let predictor = model.predictor(&device)?;
     let prepared = cx.input("prepared")?;
     let mut volumes = Vec::new();
-    for (i, case) in test.iter().enumerate() {
+    for (i, case) in cases.iter().enumerate() {
         if cx.should_stop() {
             return Err(StageError::Stopped);
         }
         volumes.push(predict(&predictor, prepared, case)?);
         cx.progress(Progress {
             step: Some(i as u64 + 1),
-            steps: Some(test.len() as u64),
+            steps: Some(cases.len() as u64),
             ..Progress::default()
         });
     }

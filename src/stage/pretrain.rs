@@ -3,14 +3,18 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use super::files::{write, write_json};
+use serde_json::Value;
+
+use super::files::{read_json, write, write_json};
 use super::passes::images_per_pass;
 use super::prepare::{reference_slices, training_slices};
+use super::select::{CHOICE, Choice};
 use super::{Runner, cluster, tokenize};
 use crate::data::images::Images;
 use crate::engine::{Progress, StageContext, StageError};
 use crate::mask::patch::Grid;
 use crate::nn::device;
+use crate::options::PretrainOptions;
 use crate::plan::PretrainSpec;
 use crate::pretext;
 use crate::train::{self, Checkpoints, PretrainJob, TrainError};
@@ -86,10 +90,11 @@ pub(super) fn run(
         None => None,
     };
     let codes = needs.tokens.map(|_| tokenize::read(cx)).transpose()?;
+    let pretrain = with_choices(spec, cx)?;
     let device = device::open(runner.device)?;
     cx.set_device(runner.device.resolve().to_string());
-    let step = spec.pretrain.batch.min(images.len());
-    let pass = images_per_pass(cx, step, spec.pretrain.pass(), runner.halve)?;
+    let step = pretrain.batch.min(images.len());
+    let pass = images_per_pass(cx, step, pretrain.pass(), runner.halve)?;
     let checkpoint = cx.checkpoint();
     let job = PretrainJob {
         images: &images,
@@ -97,7 +102,7 @@ pub(super) fn run(
         codes: codes.as_deref(),
         teacher: None,
         backbone: &spec.backbone,
-        options: &spec.pretrain,
+        options: &pretrain,
         pass,
         seed: spec.seed,
         device: &device,
@@ -113,4 +118,63 @@ pub(super) fn run(
         write(&cx.output().join(name), |to| to.write_all(bytes))?;
     }
     Ok(())
+}
+
+/// The options of the training, with what earlier searches have chosen laid over them.
+fn with_choices(spec: &PretrainSpec, cx: &StageContext<'_>) -> Result<PretrainOptions, StageError> {
+    if spec.choices.is_empty() {
+        return Ok(spec.pretrain.clone());
+    }
+    let mut options = serde_json::to_value(&spec.pretrain)?;
+    for choice in &spec.choices {
+        let folder = cx.input(&choice.role())?;
+        let made: Choice = read_json(&folder.join(CHOICE))?;
+        let patch = choice.candidates.get(made.winner).ok_or_else(|| {
+            StageError::new(format!(
+                "the search '{}' chose candidate {} of {}",
+                choice.step,
+                made.winner,
+                choice.candidates.len()
+            ))
+        })?;
+        cx.note(format!("{}: {patch}", choice.step));
+        lay_over(&mut options, patch);
+    }
+    let mut options: PretrainOptions = serde_json::from_value(options)?;
+    options.optimiser = options.optimiser.canonical();
+    Ok(options)
+}
+
+/// Lays the tables of `patch` over those of `below`.
+fn lay_over(below: &mut Value, patch: &Value) {
+    match (below, patch) {
+        (Value::Object(below), Value::Object(patch)) => {
+            for (key, value) in patch {
+                lay_over(below.entry(key.as_str()).or_insert(Value::Null), value);
+            }
+        }
+        (below, patch) => *below = patch.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_choice_changes_what_it_names_alone() {
+        let mut options = serde_json::to_value(PretrainOptions::default()).unwrap();
+        lay_over(
+            &mut options,
+            &json!({ "optimiser": { "lr": 0.5, "kind": "sgd" } }),
+        );
+        lay_over(&mut options, &json!({ "epochs": 7 }));
+        let found: PretrainOptions = serde_json::from_value(options).unwrap();
+        let mut expected = PretrainOptions::default();
+        expected.optimiser.lr = 0.5;
+        expected.optimiser.kind = crate::options::OptimiserKind::Sgd;
+        expected.epochs = 7;
+        assert_eq!(found, expected);
+    }
 }

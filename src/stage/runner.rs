@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    cluster, evaluate, finetune, index, phantom, prepare, pretrain, split, tabulate, tokenize,
+    cluster, evaluate, finetune, index, measure, phantom, prepare, pretrain, select, split,
+    tabulate, tokenize,
 };
 use crate::engine::{RunStage, StageContext, StageError};
 use crate::nn::device::DeviceChoice;
@@ -58,6 +59,8 @@ impl RunStage for Runner {
             StageKind::Pretrain => pretrain::run(&spec(stage)?, self, cx),
             StageKind::Finetune => finetune::run(&spec(stage)?, stage, self, cx),
             StageKind::Evaluate => evaluate::run(&spec(stage)?, self.device, cx),
+            StageKind::Measure => measure::run(&spec(stage)?, cx),
+            StageKind::Select => select::run(&spec(stage)?, cx),
             StageKind::Tabulate => tabulate::run(&spec(stage)?, &self.ledger, cx),
         }
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::Column;
 use super::checker::Checker;
 use super::layers::Combination;
+use super::resolved::Row;
 use crate::manifest::{Diagnostic, MAX_KEY_PARTS, Node, Origin, Table, Value};
-use crate::options::{LayoutOptions, PhantomKind, PhantomOptions};
+use crate::options::{LayoutOptions, MeasureOptions, PhantomKind, PhantomOptions};
 
 pub(super) use crate::manifest::did_you_mean;
 
@@ -86,20 +87,88 @@ fn item(node: Option<&Node>, index: usize) -> Option<&Origin> {
     node?.as_array()?.get(index).map(|n| &n.origin)
 }
 
-/// Metrics by registry name.
+/// Metrics, or quantities of a measurement, by registry name.
 pub(super) fn metrics(
     metrics: &[String],
+    known: &[&str],
     node: Option<&Node>,
     fallback: &Origin,
     problems: &mut Vec<Diagnostic>,
 ) {
-    let known = super::metric_names();
     for (i, metric) in metrics.iter().enumerate() {
         if !known.contains(&metric.as_str()) {
-            problems.push(unknown("metric", metric, &known, item(node, i)));
+            problems.push(unknown("metric", metric, known, item(node, i)));
         }
     }
     unique(metrics, "metric", node, fallback, problems);
+}
+
+/// A measurement of at least one image, in a study that has no use for regions.
+pub(super) fn measure(
+    measure: &MeasureOptions,
+    table: &Table,
+    fallback: &Origin,
+    problems: &mut Vec<Diagnostic>,
+) {
+    let at = |key: &str| table.origin(key).or(Some(fallback));
+    for (key, value) in [("samples", measure.samples), ("repeats", measure.repeats)] {
+        if !(1..=1_000_000).contains(&value) {
+            problems.push(Diagnostic::new(
+                format!("measure.{key} = {value} is out of range: 1 to 1000000"),
+                at(&format!("measure.{key}")),
+            ));
+        }
+    }
+    for key in ["regions", "claim"] {
+        if table.get(key).is_some() {
+            problems.push(
+                Diagnostic::new(format!("a measurement has no '{key}'"), at(key))
+                    .hint("its numbers are not of single cases"),
+            );
+        }
+    }
+}
+
+/// A row that shows a part of a measurement, of a clustering that it names.
+pub(super) fn measured(
+    mut row: Row,
+    measure: &MeasureOptions,
+    variant: &Table,
+    node: &Node,
+) -> Result<Row, Vec<Diagnostic>> {
+    let parts = super::registry::parts(measure.kind);
+    match &row.part {
+        Some(part) if !parts.contains(&part.as_str()) => {
+            return Err(vec![unknown("part", part, parts, variant.origin("part"))]);
+        }
+        Some(_) => {}
+        None => row.part = parts.first().map(|&p| p.to_owned()),
+    }
+    let clusters = row.cells.iter().all(|cell| {
+        let pretext = cell.settings.pretext.as_ref();
+        pretext.is_some_and(|p| super::pretext_needs(p).clusters.is_some())
+    });
+    if !clusters {
+        return Err(vec![
+            Diagnostic::new(
+                "the row has no clustering to measure",
+                variant.origin("pretext").or(Some(&node.origin)),
+            )
+            .hint("it is the one that pretext = \"amlp\" with mps starts from"),
+        ]);
+    }
+    Ok(row)
+}
+
+/// A row of scores, which have no parts.
+pub(super) fn unmeasured(row: Row, variant: &Table) -> Result<Row, Vec<Diagnostic>> {
+    match row.part {
+        Some(_) => Err(vec![
+            Diagnostic::new("only measurements have parts", variant.origin("part"))
+                .hint("measure = { kind = \"clustering\" } in the study makes it one"),
+        ]),
+        None => Ok(row),
+    }
 }
 
 /// Most rows that one matrix may make: more is a slip, and would fill the memory.

@@ -10,17 +10,18 @@ mod project;
 mod registry;
 mod resolve;
 mod resolved;
+mod search;
 mod slurm;
 mod toggles;
 
 pub use only::{Only, OnlyError};
 pub use project::project_root;
 pub use registry::{
-    layout_names, metric_names, modalities_of, pretext_names, pretext_needs, pretext_optimiser,
-    pretext_version, tokenizer_version,
+    layout_names, measure_version, metric_names, modalities_of, pretext_names, pretext_needs,
+    pretext_optimiser, pretext_version, tokenizer_version,
 };
 pub use resolve::{Places, Request, Resolution, resolve};
 pub use resolved::{
-    Cell, CellSettings, Column, InitFile, PretextSpec, Resolved, ResolvedClaim, ResolvedData,
-    ResolvedStudy, Row,
+    Candidate, Cell, CellSettings, Column, InitFile, NO_RATIO, PretextSpec, Resolved,
+    ResolvedClaim, ResolvedData, ResolvedStudy, Row,
 };

@@ -1,6 +1,6 @@
 //! `--only table=IV,method=amlp`: part of a study, by name.
 
-use super::Resolved;
+use super::{NO_RATIO, Resolution, Resolved};
 
 /// Which part of a study is asked for. Several values of one key widen, several keys narrow.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +99,12 @@ impl Only {
         self.known(
             Key::Label,
             "label",
-            studies().flat_map(|s| s.labels.iter().map(u32::to_string)),
+            studies().flat_map(|s| {
+                s.labels
+                    .iter()
+                    .filter(|l| **l != NO_RATIO)
+                    .map(u32::to_string)
+            }),
         )?;
         self.known(
             Key::Seed,
@@ -119,7 +124,7 @@ impl Only {
             study.columns = kept.iter().map(|&i| study.columns[i].clone()).collect();
             study
                 .labels
-                .retain(|l| self.wants(Key::Label, &[&l.to_string()]));
+                .retain(|l| *l == NO_RATIO || self.wants(Key::Label, &[&l.to_string()]));
             study
                 .seeds
                 .retain(|s| self.wants(Key::Seed, &[&s.to_string()]));
@@ -163,6 +168,29 @@ impl Only {
                 && !s.seeds.is_empty()
         });
         Ok(resolved)
+    }
+
+    /// The studies of several manifests reduced to what is asked for. A manifest that has none of it
+    /// is left out, as long as another has some.
+    ///
+    /// # Errors
+    /// A value that nothing has.
+    pub fn apply_to_all(
+        &self,
+        all: Vec<Resolution>,
+    ) -> Result<Vec<(Resolution, Resolved)>, OnlyError> {
+        let mut kept = Vec::new();
+        let mut missed = None;
+        for resolution in all {
+            match self.apply(resolution.resolved.clone()) {
+                Ok(resolved) => kept.push((resolution, resolved)),
+                Err(error) => missed = missed.or(Some(error)),
+            }
+        }
+        match missed {
+            Some(error) if kept.is_empty() => Err(error),
+            _ => Ok(kept),
+        }
     }
 
     fn wants(&self, key: Key, names: &[&str]) -> bool {

@@ -2,7 +2,8 @@
 
 use super::PretextSpec;
 use crate::data::layout::LayoutError;
-use crate::options::{LayoutOptions, Needs, OptimiserOptions};
+use crate::measure;
+use crate::options::{LayoutOptions, MeasureKind, Needs, OptimiserOptions};
 
 /// Pretext tasks.
 #[must_use]
@@ -61,6 +62,24 @@ pub fn pretext_optimiser(pretext: &PretextSpec, batch: usize) -> Option<Optimise
 #[must_use]
 pub fn tokenizer_version() -> u32 {
     <crate::pretext::beit2::Tokenizer as crate::pretext::Pretext>::ABOUT.version
+}
+
+/// Quantities of a measure.
+#[must_use]
+pub(super) fn quantities(kind: MeasureKind) -> Vec<&'static str> {
+    measure::find(kind).quantity_names()
+}
+
+/// Parts of a measure that a row may show.
+#[must_use]
+pub(super) fn parts(kind: MeasureKind) -> &'static [&'static str] {
+    measure::find(kind).parts
+}
+
+/// Version of a measure; part of the key of its stages.
+#[must_use]
+pub fn measure_version(kind: MeasureKind) -> u32 {
+    measure::find(kind).version
 }
 
 /// Checks the options of a layout.

@@ -7,8 +7,9 @@ use super::checker::Checker;
 use super::claim::{ClaimAxes, claims};
 use super::layers::{self, AxisValue, Combination};
 use super::resolved::{
-    Cell, CellSettings, Column, PretextSpec, Resolved, ResolvedData, ResolvedStudy, Row,
+    Cell, CellSettings, Column, NO_RATIO, PretextSpec, Resolved, ResolvedData, ResolvedStudy, Row,
 };
+use super::search;
 use super::toggles::amlp_options;
 use crate::manifest::{
     DataSet, Diagnostic, Diagnostics, Loaded, Node, Origin, Settings, Sources, Table, Value,
@@ -28,6 +29,19 @@ pub struct Request {
     pub set: Vec<String>,
     /// Roots of data sets by name.
     pub roots: BTreeMap<String, String>,
+}
+
+impl Request {
+    /// What of it is for one of several manifests: folders of data sets that it names, and those
+    /// that none of them does, so that somebody complains.
+    #[must_use]
+    pub fn for_one_of(&self, all: &[Loaded], one: &Loaded) -> Self {
+        let has = |manifest: &Loaded, name: &str| manifest.document.data.contains_key(name);
+        let mut own = self.clone();
+        own.roots
+            .retain(|name, _| has(one, name) || !all.iter().any(|other| has(other, name)));
+        own
+    }
 }
 
 /// Where rows were written: `(table, row)` to `file:line`.
@@ -321,16 +335,13 @@ impl Resolver {
         }
         let columns = self.columns(&study, table, node, data, &mut problems);
         let profile = layers::profile_of(table, &self.profile);
-        let labels = match self.set_value::<Vec<u32>>("labels").map_err(|d| vec![d])? {
-            Some(labels) => labels,
-            None => study.labels.clone().unwrap_or_else(|| vec![100]),
-        };
-        check::labels(
-            &labels,
-            self.list(table, profile, "labels"),
-            &node.origin,
-            &mut problems,
-        );
+        let measure = study
+            .measure
+            .clone()
+            .map(crate::options::MeasureOptions::canonical);
+        let labels = self
+            .labels(&study, table, node, &mut problems)
+            .map_err(|d| vec![d])?;
         let seeds = self
             .seeds(&study, profile)
             .map_err(|d| vec![d])?
@@ -342,11 +353,27 @@ impl Resolver {
             &node.origin,
             &mut problems,
         );
-        let metrics = study
-            .metrics
-            .clone()
-            .unwrap_or_else(|| vec!["DSC".to_owned(), "HD95".to_owned()]);
-        check::metrics(&metrics, table.get("metrics"), &node.origin, &mut problems);
+        let metrics = study.metrics.clone().unwrap_or_else(|| match &measure {
+            Some(measure) => super::registry::quantities(measure.kind)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            None => vec!["DSC".to_owned(), "HD95".to_owned()],
+        });
+        let known = match &measure {
+            Some(measure) => super::registry::quantities(measure.kind),
+            None => super::metric_names(),
+        };
+        check::metrics(
+            &metrics,
+            &known,
+            table.get("metrics"),
+            &node.origin,
+            &mut problems,
+        );
+        if let Some(measure) = &measure {
+            check::measure(measure, table, &node.origin, &mut problems);
+        }
         let regions = study
             .regions
             .clone()
@@ -362,7 +389,14 @@ impl Resolver {
 
         let mut rows = Vec::new();
         let mut names = BTreeSet::new();
-        let variants = layers::tables(table, "variant");
+        search::check(&study, table, &self.profile, &node.origin, &mut problems);
+        let steps = layers::tables(table, "step");
+        let is_search = !steps.is_empty();
+        let variants = if is_search {
+            steps
+        } else {
+            layers::tables(table, "variant")
+        };
         if variants.is_empty() {
             problems.push(
                 Diagnostic::new("the study has no rows", Some(&node.origin))
@@ -399,8 +433,16 @@ impl Resolver {
                         node: variant_node,
                         axes: &axes,
                     };
-                    match self.row(&scope, &columns, &labels, data) {
-                        Ok(row) => {
+                    let row = self.row(&scope, &columns, &labels, data);
+                    let row = row.and_then(|row| match &measure {
+                        Some(measure) => check::measured(row, measure, variant, variant_node),
+                        None => check::unmeasured(row, variant),
+                    });
+                    match row {
+                        Ok(mut row) => {
+                            if is_search {
+                                row.candidate = search::candidate(&axes, &row);
+                            }
                             let place = self.place(&variant_node.origin);
                             places.insert((name.clone(), row.name.clone()), place);
                             if !names.insert(row.name.clone()) {
@@ -456,11 +498,39 @@ impl Resolver {
             columns,
             labels,
             seeds,
+            measure,
             metrics,
             regions,
             rows,
             claims,
         })
+    }
+
+    /// Label ratios of a study: those of `--set`, its own, or 100 %. A measurement has none.
+    fn labels(
+        &self,
+        study: &crate::manifest::Study,
+        table: &Table,
+        node: &Node,
+        problems: &mut Failed,
+    ) -> Result<Vec<u32>, Diagnostic> {
+        if study.measure.is_some() {
+            if study.labels.is_some() {
+                problems.push(
+                    Diagnostic::new("a measurement has no label ratios", table.origin("labels"))
+                        .hint("nothing is trained: leave 'labels' out"),
+                );
+            }
+            return Ok(vec![NO_RATIO]);
+        }
+        let labels = match self.set_value::<Vec<u32>>("labels")? {
+            Some(labels) => labels,
+            None => study.labels.clone().unwrap_or_else(|| vec![100]),
+        };
+        let profile = layers::profile_of(table, &self.profile);
+        let list = self.list(table, profile, "labels");
+        check::labels(&labels, list, &node.origin, problems);
+        Ok(labels)
     }
 
     fn set_value<'s, T: serde::Deserialize<'s>>(
@@ -602,6 +672,8 @@ impl Resolver {
         Ok(Row {
             published: variant.published.clone().unwrap_or_else(|| name.clone()),
             setting: variant.setting.clone().unwrap_or_default(),
+            part: variant.part.clone(),
+            candidate: None,
             name,
             cells,
         })

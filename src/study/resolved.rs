@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::options::{
     BackboneOptions, ClaimKind, ClaimOver, EvaluateOptions, FinetuneOptions, LayoutOptions,
-    PhantomOptions, PrepareOptions, PretrainOptions, SliceOptions, SplitOptions,
+    MeasureOptions, PhantomOptions, PrepareOptions, PretrainOptions, SliceOptions, SplitOptions,
 };
 
 /// A manifest under one profile.
@@ -76,6 +76,9 @@ impl fmt::Display for Column {
     }
 }
 
+/// Label ratio of the cells of a study that has none.
+pub const NO_RATIO: u32 = 0;
+
 /// A table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ResolvedStudy {
@@ -85,11 +88,13 @@ pub struct ResolvedStudy {
     pub title: String,
     /// Columns.
     pub columns: Vec<Column>,
-    /// Label ratios in percent.
+    /// Label ratios in percent; [`NO_RATIO`] alone where there is a measurement.
     pub labels: Vec<u32>,
     /// Seeds.
     pub seeds: Vec<u64>,
-    /// Metrics, by registry name.
+    /// What is measured instead of trained and scored.
+    pub measure: Option<MeasureOptions>,
+    /// Metrics, or quantities of the measurement, by registry name.
     pub metrics: Vec<String>,
     /// Regions to show; `mean` is their mean.
     pub regions: Vec<String>,
@@ -108,8 +113,21 @@ pub struct Row {
     pub published: String,
     /// `setting` in the published ledger.
     pub setting: String,
+    /// Part of the measurement that it shows.
+    pub part: Option<String>,
+    /// What it tries, in a search.
+    pub candidate: Option<Candidate>,
     /// One cell for each label ratio and column.
     pub cells: Vec<Cell>,
+}
+
+/// A row of a search.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Candidate {
+    /// The keys that its step searches, joined by `+`.
+    pub step: String,
+    /// What it sets, to be laid over the options of pre-training.
+    pub patch: Value,
 }
 
 /// One cell of a row, before metrics and seeds.

@@ -1,4 +1,4 @@
-//! AdamW, stochastic gradient descent and LARS with their state in our hands.
+//! AdamW, Adam, stochastic gradient descent and LARS with their state in our hands.
 //!
 //! burn's arithmetic per parameter, but not burn's `ModuleOptimizer`: that one restores its state
 //! through the default device of the build, which need not be the device of the run, and clips
@@ -193,14 +193,24 @@ impl Optimiser {
         self.steps.insert(id, step);
         let options = &self.options;
         let weight_decay = if D == 1 { 0.0 } else { options.weight_decay };
+        // AdamW alone decays apart from the gradient.
+        let gradient = if weight_decay > 0.0 && options.kind != OptimiserKind::Adamw {
+            gradient + value.clone().mul_scalar(weight_decay)
+        } else {
+            gradient
+        };
         match options.kind {
-            OptimiserKind::Adamw => {
+            OptimiserKind::Adamw | OptimiserKind::Adam => {
                 let moments = first.zip(second).map(|(first, second)| [first, second]);
                 let rule = Adamw {
                     lr,
                     betas: options.betas,
                     epsilon: options.eps,
-                    weight_decay,
+                    weight_decay: if options.kind == OptimiserKind::Adamw {
+                        weight_decay
+                    } else {
+                        0.0
+                    },
                     step,
                 };
                 let (updated, [first, second]) = adamw(value, gradient, moments, rule);
@@ -209,14 +219,11 @@ impl Optimiser {
                 updated
             }
             OptimiserKind::Sgd | OptimiserKind::Lars => {
-                let mut gradient = if weight_decay > 0.0 {
-                    gradient + value.clone().mul_scalar(weight_decay)
+                let gradient = if options.kind == OptimiserKind::Lars && D > 1 {
+                    trusted(&value, gradient, options.trust)
                 } else {
                     gradient
                 };
-                if options.kind == OptimiserKind::Lars && D > 1 {
-                    gradient = trusted(&value, gradient, options.trust);
-                }
                 // The first velocity is the whole gradient, as PyTorch has it.
                 let velocity = match first {
                     Some(velocity) => velocity.mul_scalar(options.momentum) + gradient,
@@ -299,7 +306,10 @@ impl ModuleVisitor for Import<'_> {
             })
         };
         let second = read(&self.moments.second);
-        let has_second = self.optimiser.options.kind == OptimiserKind::Adamw;
+        let has_second = matches!(
+            self.optimiser.options.kind,
+            OptimiserKind::Adamw | OptimiserKind::Adam
+        );
         match read(&self.moments.first) {
             Some(first) if second.is_some() == has_second => {
                 self.optimiser.first.register(param.id, first);
@@ -439,6 +449,38 @@ mod tests {
     }
 
     #[test]
+    fn adam_adds_the_decay_to_the_gradient() {
+        let (conv, x) = model();
+        let (decay, lr, [b1, b2]) = (0.5, 0.01, [0.9, 0.95]);
+        let mut optimiser = Optimiser::new(&OptimiserOptions {
+            kind: OptimiserKind::Adam,
+            ..options()
+        });
+        let mut net = conv;
+        let mut moments = vec![[0.0f64; 2]; 18];
+        for step in 1..=3 {
+            let g = gradients(&net, &x);
+            let gradient = host_values(g.get::<4>(net.weight.id).unwrap());
+            let before = Weights::of(&net);
+            net = optimiser.step(lr, net, g);
+            let after = Weights::of(&net);
+            let (b, a) = (&before.0["weight"].values, &after.0["weight"].values);
+            assert_eq!(moments.len(), gradient.len());
+            for (i, [first, second]) in moments.iter_mut().enumerate() {
+                let g = f64::from(gradient[i]) + decay * f64::from(b[i]);
+                *first = b1 * *first + (1.0 - b1) * g;
+                *second = b2 * *second + (1.0 - b2) * g * g;
+                let (m, v) = (
+                    *first / (1.0 - b1.powi(step)),
+                    *second / (1.0 - b2.powi(step)),
+                );
+                let expected = f64::from(b[i]) - lr * m / (v.sqrt() + 1e-8);
+                assert!((f64::from(a[i]) - expected).abs() < 1e-5, "{step} {i}");
+            }
+        }
+    }
+
+    #[test]
     fn frozen_parameters_stay_as_they_are() {
         let (mut conv, x) = model();
         let mut optimiser = Optimiser::new(&options());
@@ -478,6 +520,7 @@ mod tests {
     fn state_goes_out_and_back_bit_exact() {
         for kind in [
             OptimiserKind::Adamw,
+            OptimiserKind::Adam,
             OptimiserKind::Sgd,
             OptimiserKind::Lars,
         ] {

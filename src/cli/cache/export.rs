@@ -8,6 +8,7 @@ use super::args::ExportArgs;
 use super::size::size;
 use crate::manifest::did_you_mean;
 use crate::plan::{Key, Plan, Stage, StageKind, TabulateSpec};
+use crate::stage::Found;
 use crate::store::bundle::{BundleError, Draft, TableEntry};
 
 pub(super) fn export(args: &ExportArgs) -> Result<ExitStatus, CliError> {
@@ -104,7 +105,7 @@ fn add_ancestors(
                 continue;
             };
             let whole = args.all
-                || made_by.kind == StageKind::Evaluate
+                || Found::file(made_by.kind).is_some()
                 || (args.with_models && made_by.kind == StageKind::Finetune);
             if whole {
                 draft.add_artifact(made_by.kind, &input.key)?;

@@ -2,7 +2,7 @@
 
 use crate::plan::{StageKind, TabulateSpec};
 use crate::report::Ledger;
-use crate::stage::{SCORES, TABLE_FILES, TABLE_INPUT, table_input, table_texts};
+use crate::stage::{Found, TABLE_FILES, TABLE_INPUT, table_input, table_texts};
 use crate::store::bundle::{Bundle, TableEntry};
 
 /// Whether each table is what its scores give, byte for byte.
@@ -44,10 +44,10 @@ fn check(bundle: &Bundle, table: &TableEntry, ledger: &Ledger) -> Result<(), Str
         return Err("the published numbers are not those that it was written beside".to_owned());
     }
     let input = table_input(&spec, ledger, |key| {
-        let scores = bundle
-            .file(StageKind::Evaluate, key, SCORES)
+        let (kind, bytes) = Found::kinds()
+            .find_map(|kind| Some((kind, bundle.file(kind, key, Found::file(kind)?)?)))
             .ok_or("no scores")?;
-        serde_json::from_slice(scores).map_err(|e| e.to_string())
+        Found::parse(kind, bytes)
     })
     .map_err(|e| e.to_string())?;
     let texts = table_texts(&input).map_err(|e| e.to_string())?;

@@ -120,13 +120,15 @@ fn keys_in(text: &[u8]) -> impl Iterator<Item = Key> {
 pub(super) fn planned(args: &GcArgs, store: &Store) -> Result<HashSet<Key>, CliError> {
     let mut keys = HashSet::new();
     let roots = session::roots(&args.data)?;
-    for file in &args.keep {
+    let all = manifest::load_all(&args.keep)?;
+    for loaded in &all {
+        let file = &loaded.path;
         let root = project_root(file);
         let ledger = session::ledger_digest(&root);
         let profiles: Vec<Option<String>> = match &args.profile {
             Some(one) => vec![Some(one.clone())],
             None => {
-                let declared = manifest::load(file)?.document.profile.into_keys().map(Some);
+                let declared = loaded.document.profile.keys().cloned().map(Some);
                 std::iter::once(None).chain(declared).collect()
             }
         };
@@ -137,7 +139,8 @@ pub(super) fn planned(args: &GcArgs, store: &Store) -> Result<HashSet<Key>, CliE
                 roots: roots.clone(),
                 ..Request::default()
             };
-            let mut resolved = study::resolve(manifest::load(file)?, &request)?.resolved;
+            let request = request.for_one_of(&all, loaded);
+            let mut resolved = study::resolve(loaded.clone(), &request)?.resolved;
             session::look_at_weights(&mut resolved, &root)?;
             let facts = session::facts(&resolved, &root, store)?;
             for class in DeviceClass::ALL {

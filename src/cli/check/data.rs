@@ -1,5 +1,7 @@
 //! `check data`: what is missing or broken on disk, by file.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::cli::args::{CheckDataArgs, Format};
@@ -15,11 +17,16 @@ pub(super) fn data(args: &CheckDataArgs) -> Result<ExitStatus, CliError> {
         set: args.manifest.set.clone(),
         roots: args.manifest.roots()?,
     };
-    let resolved = study::resolve(manifest::load(&args.file)?, &request)?.resolved;
     let root = project_root(&args.file);
+    let mut sets = BTreeMap::new();
+    let all = manifest::load_all(std::slice::from_ref(&args.file))?;
+    for loaded in &all {
+        let request = request.for_one_of(&all, loaded);
+        sets.extend(study::resolve(loaded.clone(), &request)?.resolved.data);
+    }
     let mut all = Vec::new();
     let mut broken = false;
-    for (name, set) in &resolved.data {
+    for (name, set) in &sets {
         if set.phantom.is_some() {
             continue;
         }

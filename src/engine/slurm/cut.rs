@@ -81,7 +81,7 @@ pub fn cut(
     let mut place: Vec<Option<(usize, u32)>> = vec![None; units.len()];
     let mut open: HashMap<(u8, &str, Vec<After>, u32), usize> = HashMap::new();
     let mut order: Vec<usize> = (0..units.len()).collect();
-    order.sort_by_key(|&u| (units[u].order, units[u].stages[0]));
+    order.sort_by_key(|&u| (units[u].round, units[u].order, units[u].stages[0]));
     for u in order {
         let unit = &units[u];
         let head = &plan.stages[unit.stages[0]];

@@ -12,7 +12,9 @@ const FINETUNE: u8 = 3;
 
 /// Stages of one process, before arrays are made.
 pub(super) struct Unit {
-    /// What waits for something comes after it.
+    /// How many choices are made before it.
+    pub round: usize,
+    /// What waits for something in the same round comes after it.
     pub order: u8,
     /// Which requests its job takes.
     pub kind: SlurmJobKind,
@@ -70,6 +72,7 @@ pub(super) fn units(
     let mut units: Vec<Unit> = Vec::new();
     let mut unit_of: Vec<Option<usize>> = vec![None; plan.stages.len()];
     let mut shared: HashMap<Shared, usize> = HashMap::new();
+    let rounds = rounds(plan, inputs);
     for (i, stage) in plan.stages.iter().enumerate() {
         // The first stage of those before it, which is that of its data set.
         source.push(inputs[i].iter().map(|&j| source[j]).min().unwrap_or(i));
@@ -91,23 +94,28 @@ pub(super) fn units(
             StageKind::Prepare => Shared::Prepared(i),
             StageKind::Cluster => Shared::Prepared(input("prepared").unwrap_or(i)),
             StageKind::Evaluate => Shared::Scores(input("prepared").unwrap_or(i)),
-            StageKind::Tokenize
+            StageKind::Measure
+            | StageKind::Select
+            | StageKind::Tokenize
             | StageKind::Pretrain
             | StageKind::Finetune
             | StageKind::Tabulate => Shared::Alone(i),
         };
         let (order, kind) = match stage.kind {
             StageKind::Phantom | StageKind::Index | StageKind::Split => (0, SlurmJobKind::Cheap),
-            StageKind::Prepare | StageKind::Cluster => (1, SlurmJobKind::Cheap),
+            StageKind::Prepare | StageKind::Cluster | StageKind::Measure => {
+                (1, SlurmJobKind::Cheap)
+            }
             // A tokenizer waits for a pre-training and another waits for it: their order in the plan
             // decides.
             StageKind::Tokenize | StageKind::Pretrain => (PRETRAIN, SlurmJobKind::Pretrain),
             StageKind::Finetune => (FINETUNE, SlurmJobKind::Finetune),
             StageKind::Evaluate => (4, SlurmJobKind::Finetune),
-            StageKind::Tabulate => (5, SlurmJobKind::Cheap),
+            StageKind::Select | StageKind::Tabulate => (5, SlurmJobKind::Cheap),
         };
         let unit = *shared.entry(with).or_insert_with(|| {
             units.push(Unit {
+                round: rounds[i],
                 order,
                 kind,
                 stages: Vec::new(),
@@ -118,6 +126,17 @@ pub(super) fn units(
         unit_of[i] = Some(unit);
     }
     (units, unit_of)
+}
+
+/// For each stage how many choices are made before it: what follows a choice comes after all that
+/// leads to it.
+fn rounds(plan: &Plan, inputs: &[Vec<usize>]) -> Vec<usize> {
+    let mut rounds: Vec<usize> = Vec::with_capacity(plan.stages.len());
+    for read in inputs {
+        let round = |&j: &usize| rounds[j] + usize::from(plan.stages[j].kind == StageKind::Select);
+        rounds.push(read.iter().map(round).max().unwrap_or(0));
+    }
+    rounds
 }
 
 /// The seed of a stage that has one.

@@ -64,7 +64,13 @@ impl Bundle {
             let is_kept = !matches!(
                 &place,
                 Some(Place::File(kind, ..))
-                    if !matches!(kind, StageKind::Evaluate | StageKind::Tabulate)
+                    if !matches!(
+                        kind,
+                        StageKind::Evaluate
+                            | StageKind::Measure
+                            | StageKind::Select
+                            | StageKind::Tabulate
+                    )
             );
             if is_kept && entry.size > KEPT_LIMIT {
                 return Err(reader.damaged(format!("'{}' is too large", entry.path)));
