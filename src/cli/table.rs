@@ -8,7 +8,7 @@ use super::exit::{CliError, ExitStatus};
 use super::hole::Scores;
 use super::session::{self, Session};
 use crate::plan::{Key, Plan, Stage, StageKind, TabulateSpec};
-use crate::report::{self, Ledger};
+use crate::report::{self, Ledger, TableInput};
 use crate::stage::{Evaluation, Found, TABLE_FILES, made_table, table_input, write_table};
 use crate::store::{State, Store};
 
@@ -84,7 +84,7 @@ pub(super) fn write_frozen(
         return Ok(());
     }
     let mut scores = Scores::new(store, &plan.stages);
-    let input = table_input(&spec, ledger, |key| scores.of(key)).map_err(CliError::internal)?;
+    let input = made_or_new(None, &spec, ledger, &mut scores)?;
     write_table(&input, folder).map_err(|e| unwritable(folder, &e))
 }
 
@@ -112,11 +112,8 @@ impl Destination<'_> {
                 .store
                 .lookup(StageKind::Tabulate, key)
                 .map_err(CliError::internal)?;
-            let input = match made_table(&made) {
-                Some(input) if state.is_cached() => input,
-                _ => table_input(spec, self.ledger, |key| scores.of(key))
-                    .map_err(CliError::internal)?,
-            };
+            let made_before = state.is_cached().then_some(made.as_path());
+            let input = made_or_new(made_before, spec, self.ledger, scores)?;
             holes |= input.cells.iter().any(|c| c.mean.is_none());
             if !self.quiet {
                 say(&report::terminal(&input, WIDTH));
@@ -134,6 +131,19 @@ impl Destination<'_> {
             say(&format!("tables: {}", self.folder.display()));
         }
         Ok(holes)
+    }
+}
+
+/// The table that a finished stage left in `made`, or one from the scores that are there.
+pub(super) fn made_or_new(
+    made: Option<&Path>,
+    spec: &TabulateSpec,
+    ledger: &Ledger,
+    scores: &mut Scores<'_>,
+) -> Result<TableInput, CliError> {
+    match made.and_then(made_table) {
+        Some(input) => Ok(input),
+        None => table_input(spec, ledger, |key| scores.of(key)).map_err(CliError::internal),
     }
 }
 

@@ -9,11 +9,11 @@ use crate::cli::claims::judgements;
 use crate::cli::exit::CliError;
 use crate::cli::hole::Scores;
 use crate::cli::session::{self, Experiment, Session};
+use crate::cli::table::made_or_new;
 use crate::metric::{Metric, RegionChoice, case_values};
 use crate::plan::{Key, Stage, StageKind, TabulateSpec};
 use crate::report::html::{CaseScores, Origin, ReportInput, ReportTable, Run};
 use crate::report::{Ledger, TableInput};
-use crate::stage::{made_table, table_input};
 use crate::store::State;
 
 /// Scores of test cases that a page holds at most.
@@ -88,12 +88,9 @@ fn table(
     scores: &mut Scores<'_>,
 ) -> Result<TableInput, CliError> {
     let state = session.store.lookup(StageKind::Tabulate, key);
-    if matches!(state, Ok(State::Cached))
-        && let Some(made) = made_table(&session.store.artifact_dir(StageKind::Tabulate, key))
-    {
-        return Ok(made);
-    }
-    table_input(spec, ledger, |key| scores.of(key)).map_err(CliError::internal)
+    let made = matches!(state, Ok(State::Cached))
+        .then(|| session.store.artifact_dir(StageKind::Tabulate, key));
+    made_or_new(made.as_deref(), spec, ledger, scores)
 }
 
 /// The runs of each cell, in the order in which a table lists its cells.
