@@ -16,7 +16,7 @@ use amlp_run::nn::init::Initialiser;
 use amlp_run::nn::weights::Weights;
 use amlp_run::options::{
     BackboneOptions, FinetuneOptions, Frame, LrDecay, OptimiserOptions, PretrainOptions,
-    TokenTeacher, TokenizerOptions, Tokens,
+    TokenTeacher, TokenizerOptions, Tokens, Transfer,
 };
 use amlp_run::pretext::beit2::{self, Tokenizer};
 use amlp_run::pretext::{self, Family, PretextEntry, REGISTRY, find};
@@ -527,6 +527,20 @@ fn the_local_stage_of_gl_trains_blocks_of_the_decoder_and_no_encoder() {
     // Fine-tuning starts from them.
     let mut pretrained = trained.encoder.clone();
     pretrained.0.extend(after.0.clone());
+    starts_fine_tuning(&images, &pretrained);
+    let mut foreign = pretrained.clone();
+    let block = foreign.0["up.0.weight"].clone();
+    foreign.0.insert("up.7.weight".to_owned(), block);
+    assert!(fine_tuned(&images, &foreign).is_err());
+
+    let job = training(3, 1e-3);
+    resumes("gl with its local stage", |path, observer| {
+        run((entry, &both), &images, &job, path, observer)
+    });
+}
+
+/// A network that fine-tuning has not moved from where it started.
+fn fine_tuned(images: &Volumes, pretrained: &Weights) -> Result<Weights, TrainError> {
     let device = open(DeviceChoice::Cpu).unwrap();
     let options = FinetuneOptions {
         epochs: 1,
@@ -537,9 +551,9 @@ fn the_local_stage_of_gl_trains_blocks_of_the_decoder_and_no_encoder() {
         ..FinetuneOptions::default()
     };
     let job = FinetuneJob {
-        images: &images,
+        images,
         validation: None,
-        encoder: Some(&pretrained),
+        encoder: Some(pretrained),
         init: None,
         backbone: &backbone(),
         options: &options,
@@ -548,25 +562,53 @@ fn the_local_stage_of_gl_trains_blocks_of_the_decoder_and_no_encoder() {
         device: &device,
         checkpoints: None,
     };
-    let tuned = finetune(&job, &mut go).unwrap().weights;
-    for name in ["enc.2.conv2.weight", "up.0.weight", "dec.0.conv1.weight"] {
-        let pairs = tuned.0[name].values.iter().zip(&pretrained.0[name].values);
-        assert!(
-            pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-9),
-            "{name}"
-        );
-    }
-    let mut foreign = pretrained.clone();
-    let block = foreign.0["up.0.weight"].clone();
-    foreign.0.insert("up.7.weight".to_owned(), block);
-    let job = FinetuneJob {
-        encoder: Some(&foreign),
-        ..job
-    };
-    assert!(finetune(&job, &mut go).is_err());
+    Ok(finetune(&job, &mut go)?.weights)
+}
 
-    let job = training(3, 1e-3);
-    resumes("gl with its local stage", |path, observer| {
-        run((entry, &both), &images, &job, path, observer)
-    });
+/// Fine-tuning starts from all tensors that are handed on.
+fn starts_fine_tuning(images: &Volumes, pretrained: &Weights) {
+    let tuned = fine_tuned(images, pretrained).unwrap();
+    for (name, array) in &pretrained.0 {
+        // Running statistics are estimated anew.
+        if name.contains("running") {
+            continue;
+        }
+        let mut pairs = tuned.0[name].values.iter().zip(&array.values);
+        assert!(pairs.all(|(a, b)| (a - b).abs() < 1e-9), "{name}");
+    }
+}
+
+#[test]
+fn the_whole_network_is_handed_on_where_a_method_trains_it() {
+    let images = volumes(6);
+    let whole: BTreeSet<String> = {
+        let device = open(DeviceChoice::Cpu).unwrap();
+        let unet = UNet::init(&backbone(), 1, 1, &mut Initialiser::new(1, &device)).unwrap();
+        let names = Weights::of(&unet).0.into_keys();
+        names.filter(|name| !name.starts_with("out.")).collect()
+    };
+    let mut handed_on = Vec::new();
+    for (entry, options) in methods() {
+        let train = |transfer: Transfer| {
+            let job = PretrainOptions {
+                transfer,
+                max_steps: 1,
+                ..training(1, 1e-3)
+            };
+            run((entry, &options), &images, &job, None, &mut go).unwrap()
+        };
+        let out = train(Transfer::Full);
+        let decoder = out.remains.get(DECODER);
+        assert_eq!(decoder.is_some(), entry.trains_decoder, "{}", entry.name);
+        let Some(decoder) = decoder else { continue };
+        let mut network = Weights::from_bytes(decoder, DECODER.as_ref()).unwrap();
+        let encoder = train(Transfer::Encoder);
+        assert!(!encoder.remains.contains_key(DECODER), "{}", entry.name);
+        assert!(encoder.encoder == out.encoder, "{}", entry.name);
+        network.0.extend(out.encoder.0);
+        assert_eq!(whole, network.0.keys().cloned().collect(), "{}", entry.name);
+        starts_fine_tuning(&images, &network);
+        handed_on.push(entry.name);
+    }
+    assert_eq!(handed_on, ["amlp", "pcrl", "vox2vec"]);
 }

@@ -729,6 +729,35 @@ fn a_tokenizer_stands_between_two_pretrainings_and_is_shared() {
 }
 
 #[test]
+fn the_whole_network_is_handed_on_where_it_is_asked_for_and_trained() {
+    let study = "[[study]]\ntable = \"T\"\ndata = [\"hecktor/CT\"]\nlabels = [5]\n";
+    let row = |pretext: &str, transfer: &str| {
+        format!(
+            "[[study.variant]]\nname = \"{pretext} {transfer}\"\npretext = \"{pretext}\"\n\
+             pretrain.transfer = \"{transfer}\"\n"
+        )
+    };
+    let mut text = study.to_owned();
+    for pretext in ["vox2vec", "simclr", "beit2"] {
+        text += &row(pretext, "encoder");
+        text += &row(pretext, "full");
+    }
+    let compiled = plan_of(&text);
+    let key = |pretext: &str, transfer: &str| {
+        let label = format!("pretrain {pretext} {transfer} hecktor/CT seed 1");
+        let found = compiled.plan.stages.iter().find(|s| s.label == label);
+        found.map(|s| s.key.clone())
+    };
+    // SimCLR has no decoder, BEiT v2 neither, nor its tokenizer and teacher: one stage each.
+    assert_ne!(key("vox2vec", "full"), None);
+    assert_ne!(key("vox2vec", "full"), key("vox2vec", "encoder"));
+    assert_eq!(key("simclr", "full"), None);
+    assert_eq!(key("beit2", "full"), None);
+    let counts = counts(&compiled);
+    assert_eq!((counts["pretrain"], counts["tokenize"]), (2 + 1 + 1 + 1, 1));
+}
+
+#[test]
 fn recipes_of_the_masked_methods() {
     let names = [
         "mae",

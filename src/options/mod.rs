@@ -45,7 +45,7 @@ pub use split::SplitOptions;
 pub use task::{Frame, Misfit, Needs, PatchClusters, TaskOptions, Tokens, inside, up_to, within};
 pub use training::{
     ComputePrecision, FinetuneOptions, InitOptions, InitPart, LightAugment, OnOutOfMemory,
-    PretrainOptions, SegmentationLoss, TransferOptions, ValidationSelect,
+    PretrainOptions, SegmentationLoss, Transfer, TransferOptions, ValidationSelect,
 };
 
 /// Options that came later leave the keys of those who do not use them alone.

@@ -30,6 +30,18 @@ pub enum ComputePrecision {
     Bf16,
 }
 
+/// What a pre-training hands on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// The encoder; the decoder of the segmentation network starts anew.
+    #[default]
+    Encoder,
+    /// The decoder as well, where the method trains that of the backbone (AMLP and BASE, PCRL,
+    /// vox2vec), but for its last layer. The others hand on the encoder.
+    Full,
+}
+
 /// Pre-training, whatever the pretext task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -52,6 +64,9 @@ pub struct PretrainOptions {
     /// makes of masked slices.
     #[serde(skip_serializing_if = "is_default")]
     pub keep_network: bool,
+    /// What is handed on to the segmentation network.
+    #[serde(skip_serializing_if = "is_default")]
+    pub transfer: Transfer,
     /// Steps per epoch at most; 0 is no limit. The samples differ from epoch to epoch.
     pub max_steps: usize,
     /// Optimiser and schedule.
@@ -67,6 +82,7 @@ impl Default for PretrainOptions {
             on_out_of_memory: OnOutOfMemory::default(),
             precision: ComputePrecision::default(),
             keep_network: false,
+            transfer: Transfer::default(),
             max_steps: 0,
             optimiser: OptimiserOptions::pretraining(),
         }

@@ -14,7 +14,7 @@ use super::spec::{
 use super::{DeviceClass, Input, Key, Plan, Stage};
 use crate::options::{
     FinetuneOptions, InitOptions, MeasureOptions, PretrainOptions, SliceOptions, SliceUse,
-    TaskOptions, TokenTeacher, Tokens,
+    TaskOptions, TokenTeacher, Tokens, Transfer,
 };
 use crate::study::{CellSettings, Column, PretextSpec, Resolved, ResolvedStudy, Row};
 
@@ -503,6 +503,7 @@ impl Builder<'_> {
             inputs.push(input("codes", key));
         }
         let mut pretrain = s.pretrain.clone();
+        pretrain.transfer = crate::study::pretext_transfer(&pretext.name, pretrain.transfer);
         if let Some(own) = crate::study::pretext_optimiser(pretext, pretrain.batch) {
             pretrain.optimiser = own;
         }
@@ -550,6 +551,7 @@ impl Builder<'_> {
                 .unwrap_or_else(|| s.pretrain.optimiser.clone()),
             // A tokenizer has no network beyond what it hands on.
             keep_network: false,
+            transfer: Transfer::Encoder,
             ..s.pretrain.clone()
         };
         self.once(

@@ -5,7 +5,7 @@ use burn::tensor::Device;
 
 use crate::data::images::Images;
 use crate::nn::weights::Weights;
-use crate::options::{BackboneOptions, TaskOptions};
+use crate::options::{BackboneOptions, TaskOptions, Transfer};
 use crate::train::{Task, TaskState, TrainError};
 
 /// What kind of method it is.
@@ -71,6 +71,8 @@ pub struct Setup<'a> {
 pub trait Pretext {
     /// What lists and keys say of it.
     const ABOUT: About;
+    /// Whether it trains the decoder of the backbone, which [`Transfer::Full`] then hands on.
+    const TRAINS_DECODER: bool = false;
 
     /// Options as a manifest gives them.
     type Options: TaskOptions;
@@ -91,9 +93,9 @@ pub trait Pretext {
     /// The tensors of the encoder, under the names of the backbone.
     fn encoder(model: &Self::Model) -> Weights;
 
-    /// The tensors of blocks of the decoder that were trained too and are handed on with the encoder,
-    /// under the names of the backbone.
-    fn decoder(_model: &Self::Model) -> Option<Weights> {
+    /// The tensors of the blocks of the decoder that are handed on with the encoder, under the
+    /// names of the backbone.
+    fn decoder(_model: &Self::Model, _transfer: Transfer) -> Option<Weights> {
         None
     }
 

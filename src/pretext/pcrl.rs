@@ -26,8 +26,8 @@ use crate::nn::init::Initialiser;
 use crate::nn::layer::Linear;
 use crate::nn::weights::{Weights, host_values};
 use crate::options::{
-    self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
-    within,
+    self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, Transfer, inside,
+    is_default, up_to, within,
 };
 use crate::random::{Purpose, Stream};
 use crate::train::{EpochPlan, Moment, Scalars, Task, TaskState, TrainError, whole_steps};
@@ -235,6 +235,7 @@ impl Pretext for Pcrl {
         paper: "Zhou et al., ICCV 2021, arXiv 2109.04379",
         version: 1,
     };
+    const TRAINS_DECODER: bool = true;
 
     type Options = PcrlOptions;
     type Model = Network;
@@ -282,6 +283,10 @@ impl Pretext for Pcrl {
 
     fn encoder(model: &Network) -> Weights {
         Weights::of(&model.branch.encoder)
+    }
+
+    fn decoder(model: &Network, transfer: Transfer) -> Option<Weights> {
+        (transfer == Transfer::Full).then(|| model.decoder.blocks())
     }
 }
 

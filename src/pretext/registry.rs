@@ -62,6 +62,8 @@ pub struct PretextEntry {
     pub needs: fn(&Value) -> Needs,
     /// See [`TaskOptions::optimiser`].
     pub optimiser: fn(&Value, usize) -> Option<OptimiserOptions>,
+    /// See [`Pretext::TRAINS_DECODER`].
+    pub trains_decoder: bool,
     /// Pre-trains with options as JSON; `None` where there is nothing to pre-train.
     pub train: Option<TrainFn>,
 }
@@ -89,6 +91,7 @@ const NONE: PretextEntry = PretextEntry {
         tokens: None,
     },
     optimiser: |_, _| None,
+    trains_decoder: false,
     train: None,
 };
 
@@ -126,6 +129,7 @@ const fn entry<P: Pretext>(name: &'static str) -> PretextEntry {
         settle: settle::<P::Options>,
         needs: |options| read::<P::Options>(options).unwrap_or_default().needs(),
         optimiser: |options, batch| read::<P::Options>(options).ok()?.optimiser(batch),
+        trains_decoder: P::TRAINS_DECODER,
         train: Some(train::<P>),
     }
 }

@@ -17,7 +17,8 @@ use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
 use crate::options::{
-    self, Frame, LrDecay, Misfit, OptimiserOptions, TaskOptions, inside, is_default, within,
+    self, Frame, LrDecay, Misfit, OptimiserOptions, TaskOptions, Transfer, inside, is_default,
+    within,
 };
 use crate::random::{Purpose, Stream};
 use crate::train::{EpochPlan, Moment, Scalars, Task, TaskState, TrainError, whole_steps};
@@ -126,6 +127,7 @@ impl Pretext for Vox2Vec {
         paper: "Goncharov et al., MICCAI 2023, arXiv 2307.14725",
         version: 1,
     };
+    const TRAINS_DECODER: bool = true;
 
     type Options = Vox2VecOptions;
     type Model = Network;
@@ -173,6 +175,10 @@ impl Pretext for Vox2Vec {
 
     fn encoder(model: &Network) -> Weights {
         Weights::of(&model.encoder)
+    }
+
+    fn decoder(model: &Network, transfer: Transfer) -> Option<Weights> {
+        (transfer == Transfer::Full).then(|| model.decoder.blocks())
     }
 }
 

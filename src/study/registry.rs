@@ -3,7 +3,7 @@
 use super::PretextSpec;
 use crate::data::layout::LayoutError;
 use crate::measure;
-use crate::options::{LayoutOptions, MeasureKind, Needs, OptimiserOptions};
+use crate::options::{LayoutOptions, MeasureKind, Needs, OptimiserOptions, Transfer};
 
 /// Pretext tasks.
 #[must_use]
@@ -43,6 +43,16 @@ pub fn pretext_version(name: &str) -> u32 {
         .iter()
         .find(|e| e.name == name)
         .map_or(0, |e| e.version)
+}
+
+/// What of `transfer` a pretext task can do: one that does not train the decoder of the backbone
+/// hands on its encoder, whatever is asked for.
+#[must_use]
+pub fn pretext_transfer(name: &str, transfer: Transfer) -> Transfer {
+    match crate::pretext::find(name) {
+        Some(entry) if entry.trains_decoder => transfer,
+        _ => Transfer::Encoder,
+    }
 }
 
 /// What a pretext task reads beside the training slices.

@@ -102,7 +102,7 @@ pub fn pretrain<P: Pretext>(
     if job.options.keep_network {
         remains.insert(NETWORK.to_owned(), Weights::of(&model).to_bytes()?);
     }
-    if let Some(decoder) = P::decoder(&model) {
+    if let Some(decoder) = P::decoder(&model, job.options.transfer) {
         remains.insert(DECODER.to_owned(), decoder.to_bytes()?);
     }
     Ok(PretrainOutput {

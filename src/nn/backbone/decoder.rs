@@ -7,6 +7,7 @@ use super::unet::decode;
 use super::{BackboneError, DoubleConv, Encoder, UNet};
 use crate::nn::init::Initialiser;
 use crate::nn::layer::{Conv2d, UpConv2x2};
+use crate::nn::weights::Weights;
 use crate::options::BackboneOptions;
 
 /// The decoder of [`UNet`], with its names.
@@ -48,6 +49,12 @@ impl Decoder {
         levels
     }
 
+    /// The tensors of all but the last layer, under the names of the network.
+    #[must_use]
+    pub fn blocks(&self) -> Weights {
+        blocks(Weights::of(self))
+    }
+
     /// Features of the encoder to the output `[n, outputs, h, w]`.
     #[must_use]
     pub fn forward(&self, features: Vec<Tensor<4>>) -> Tensor<4> {
@@ -56,6 +63,23 @@ impl Decoder {
             // No features, no images: an empty output of the right rank.
             None => Tensor::empty([0, 0, 0, 0], &self.out.weight.val().device()),
         }
+    }
+}
+
+/// Those of `weights` that belong to the decoder's blocks.
+fn blocks(mut weights: Weights) -> Weights {
+    let parts = ["up.", "dec."];
+    weights
+        .0
+        .retain(|name, _| parts.iter().any(|p| name.starts_with(p)));
+    weights
+}
+
+impl UNet {
+    /// The tensors of the decoder but for the last layer.
+    #[must_use]
+    pub fn decoder_blocks(&self) -> Weights {
+        blocks(Weights::of(self))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::mask::schedule::{masked_count, ratio};
 use crate::nn::backbone::{ENCODER, UNet};
 use crate::nn::init::Initialiser;
 use crate::nn::weights::{Weights, floats, host_values, little_endian};
-use crate::options::{AmlpOptions, CclApply, CclMode, Reference, TaskOptions};
+use crate::options::{AmlpOptions, CclApply, CclMode, Reference, TaskOptions, Transfer};
 use crate::pretext::{About, Family, Pretext, Setup};
 use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
 
@@ -35,6 +35,7 @@ impl Pretext for Amlp {
         paper: "X. Wang et al., arXiv 2309.04312v2",
         version: 1,
     };
+    const TRAINS_DECODER: bool = true;
 
     type Options = AmlpOptions;
     type Model = Network;
@@ -54,6 +55,10 @@ impl Pretext for Amlp {
 
     fn encoder(model: &Network) -> Weights {
         Weights::of(&model.unet).subset(ENCODER)
+    }
+
+    fn decoder(model: &Network, transfer: Transfer) -> Option<Weights> {
+        (transfer == Transfer::Full).then(|| model.unet.decoder_blocks())
     }
 
     /// The last labels, where there are any.

@@ -11,7 +11,6 @@ use crate::nn::backbone::{Decoder, Encoder};
 use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
 use crate::nn::layer::Linear;
-use crate::nn::weights::Weights;
 use crate::train::TrainError;
 
 /// Cells per side to which the bottleneck is averaged before the head.
@@ -113,14 +112,6 @@ impl Local {
             head,
             region,
         }
-    }
-
-    /// The blocks of the decoder under the names of the backbone.
-    #[must_use]
-    pub fn blocks(&self) -> Weights {
-        let mut weights = Weights::of(&self.decoder);
-        weights.0.retain(|name, _| !name.starts_with("out."));
-        weights
     }
 }
 

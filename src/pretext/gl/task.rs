@@ -7,10 +7,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::super::part::{Meter, Ranges, spread};
 use super::super::{About, Family, Pretext, Setup};
-use super::{Batch, GlOptions, Local, Network, Plan, global_loss, local_loss};
+use super::{Batch, GlOptions, Network, Plan, global_loss, local_loss};
 use crate::data::images::Images;
 use crate::nn::backbone::UNet;
 use crate::nn::weights::Weights;
+use crate::options::Transfer;
 use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
 
 /// G-L.
@@ -63,8 +64,9 @@ impl Pretext for Gl {
         Weights::of(&model.encoder)
     }
 
-    fn decoder(model: &Network) -> Option<Weights> {
-        model.local.as_ref().map(Local::blocks)
+    /// The local stage trains nothing else: its blocks are always handed on.
+    fn decoder(model: &Network, _transfer: Transfer) -> Option<Weights> {
+        model.local.as_ref().map(|local| local.decoder.blocks())
     }
 }
 
