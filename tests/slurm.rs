@@ -3,6 +3,8 @@
 
 #[path = "slurm/cluster.rs"]
 mod cluster;
+#[path = "slurm/page.rs"]
+mod page;
 #[path = "slurm/pretended.rs"]
 mod pretended;
 #[allow(dead_code)]

@@ -1,0 +1,33 @@
+//! The commands of docs/slurm.md, run and compared on a real Slurm.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::cluster::Cluster;
+
+/// What the reader of the page runs.
+const MANIFEST: &str = "experiments/quickstart.toml";
+
+#[test]
+fn the_page_about_slurm_does_what_it_says() {
+    let Some(_cluster) = Cluster::find() else {
+        return;
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = root.join("docs/slurm.md");
+    let folder = tempfile::tempdir().unwrap();
+    let shown = folder.path().join("slurm.md");
+    fs::copy(&page, &shown).unwrap();
+    // Where the commands of `slurm.md` run.
+    let project = folder.path().join("slurm.in");
+    fs::create_dir_all(project.join("experiments")).unwrap();
+    fs::copy(root.join(MANIFEST), project.join(MANIFEST)).unwrap();
+    let cases = trycmd::TestCases::new();
+    cases
+        .register_bin("amlp-run", PathBuf::from(env!("CARGO_BIN_EXE_amlp-run")))
+        .case(&shown);
+    cases.run();
+    if std::env::var_os("TRYCMD").is_some_and(|v| v == "overwrite") {
+        fs::copy(&shown, &page).unwrap();
+    }
+}
