@@ -15,6 +15,7 @@ const WALKS: [&str; 4] = [
     "adding-a-row.md",
     "own-data.md",
 ];
+// Those of slurm.md need a Slurm: tests/slurm/page.rs.
 
 /// Manifest that the reader of adding-a-row.md writes.
 const ROWS: &str = "experiments/more-rows.toml";
@@ -81,8 +82,8 @@ fn commands(text: &str, language: &str) -> Vec<String> {
     found
 }
 
-#[test]
-fn commands_that_are_only_shown_exist() {
+/// Everything that users read.
+fn pages() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
     pages.extend(
         fs::read_dir(root().join("docs"))
@@ -90,8 +91,36 @@ fn commands_that_are_only_shown_exist() {
             .map(|e| e.unwrap().path())
             .filter(|p| p.extension().is_some_and(|e| e == "md")),
     );
+    pages
+}
+
+/// The programs beside `amlp-run` that pages tell users to run are run in CI: the measurements of
+/// docs/benchmarks.md by `.ci/peers`.
+#[test]
+fn other_programs_run_in_ci() {
+    let ci: String = ["run", "peers", "slurm"]
+        .map(|name| fs::read_to_string(root().join(".ci").join(name)).unwrap())
+        .concat();
     let mut seen = 0;
-    for page in pages {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for word in text.split(|c: char| c.is_whitespace() || c == '`') {
+            let program = word.starts_with("benches/peers/") && word.ends_with(".py")
+                || word == "scripts/libtorch"
+                || word == ".ci/slurm";
+            if program {
+                assert!(ci.contains(word), "{}: {word}", page.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 5, "{seen} programs found");
+}
+
+#[test]
+fn commands_that_are_only_shown_exist() {
+    let mut seen = 0;
+    for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
         let mut lines = commands(&text, "sh");
         let console = commands(&text, "console");

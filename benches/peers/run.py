@@ -33,7 +33,7 @@ DOCS = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- benches/peers/run.py writes from here -->", "<!-- to here -->"
 
 # What peers are made of: names on PyPI, and what must be importable.
-PACKAGES = "numpy scipy nibabel SimpleITK torch monai medpy surface-distance scikit-learn".split()
+PACKAGES = "numpy scipy nibabel SimpleITK torch==2.9.0 monai medpy surface-distance scikit-learn".split()
 MODULES = "numpy, scipy, nibabel, SimpleITK, torch, monai, medpy, surface_distance, sklearn"
 
 MODALITIES = ["flair", "t1", "t1ce", "t2"]
