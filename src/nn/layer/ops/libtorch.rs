@@ -39,6 +39,20 @@ fn activated(mut output: Tensor, relu: bool) -> TchTensor {
     own(output)
 }
 
+/// A stack of slices `[n * depth, c, h, w]` as volumes `[n, c, depth, h, w]`, without a copy.
+fn volumes(stack: &Tensor, depth: usize) -> Tensor {
+    let size = stack.size();
+    let split = [-1, depth as i64, size[1], size[2], size[3]];
+    stack.view(split).permute([0, 2, 1, 3, 4])
+}
+
+/// Volumes `[n, c, depth, h, w]` as a stack of slices.
+fn slices(volumes: &Tensor) -> TchTensor {
+    let size = volumes.size();
+    let stack = [-1, size[1], size[3], size[4]];
+    own(volumes.permute([0, 2, 1, 3, 4]).reshape(stack))
+}
+
 fn inverse_deviation(variance: &Tensor, epsilon: f64) -> Tensor {
     (variance + epsilon).rsqrt()
 }
@@ -63,6 +77,24 @@ impl Kernels for LibTorch {
 
     fn conv_weight_grad(input: TchTensor, weight: TchTensor, grad: TchTensor) -> TchTensor {
         let tensors = [&grad.tensor, &input.tensor, &weight.tensor];
+        let [_, w, _] = sound(same(&weight).backward(tensors, [false, true, false]));
+        own(sound(w.ok_or(TorchError::Nothing)))
+    }
+
+    fn volume_conv(input: TchTensor, weight: TchTensor, depth: usize) -> TchTensor {
+        let input = volumes(&input.tensor, depth);
+        let bias = None::<Tensor>;
+        slices(&input.conv3d(&weight.tensor, bias, [1; 3], [1; 3], [1; 3], 1))
+    }
+
+    fn volume_conv_weight_grad(
+        input: TchTensor,
+        weight: TchTensor,
+        grad: TchTensor,
+        depth: usize,
+    ) -> TchTensor {
+        let [grad, input] = [&grad, &input].map(|t| volumes(&t.tensor, depth));
+        let tensors = [&grad, &input, &weight.tensor];
         let [_, w, _] = sound(same(&weight).backward(tensors, [false, true, false]));
         own(sound(w.ok_or(TorchError::Nothing)))
     }
@@ -141,9 +173,10 @@ impl Kernels for LibTorch {
     }
 
     fn norm_grads(state: NormState<Self>, grad: TchTensor) -> BatchNormTrainBackward<Self> {
-        let grad = match &state.output {
-            Some(output) if state.relu => output.tensor.threshold_backward(&grad.tensor, 0.0),
-            _ => grad.tensor,
+        // What came out and its gradient end here: the gradient of the input needs their room.
+        let grad = match (state.output, grad.tensor) {
+            (Some(output), grad) if state.relu => output.tensor.threshold_backward(&grad, 0.0),
+            (_, grad) => grad,
         };
         let inverse = inverse_deviation(&state.variance.tensor, state.epsilon);
         let [x, gamma, beta] = sound(batch_norm_backward(

@@ -22,22 +22,15 @@ fn neighbours<B: Kernels>(input: FloatTensor<B>, depth: usize) -> FloatTensor<B>
     let volumes = slices / depth.max(1);
     let plane = c * h * w;
     let stack = B::float_reshape(input, Shape::new([volumes, depth, plane]));
-    let from = |start: usize, end: usize| {
+    let end = Shape::new([volumes, 1, plane]);
+    let zeros = B::float_zeros(end, &stack.device(), stack.dtype().into());
+    let padded = B::float_cat(vec![zeros.clone(), stack, zeros], 1);
+    let from = |start: usize| {
         let all = Slice::new(0, None, 1);
-        let some = Slice::new(start as isize, Some(end as isize), 1);
-        B::float_slice(stack.clone(), &[all, some, all])
+        let some = Slice::new(start as isize, Some((start + depth) as isize), 1);
+        B::float_slice(padded.clone(), &[all, some, all])
     };
-    let device = stack.device();
-    let zeros = || {
-        B::float_zeros(
-            Shape::new([volumes, 1, plane]),
-            &device,
-            stack.dtype().into(),
-        )
-    };
-    let before = B::float_cat(vec![zeros(), from(0, depth - 1)], 1);
-    let behind = B::float_cat(vec![from(1, depth), zeros()], 1);
-    let side_by_side = B::float_cat(vec![before, stack.clone(), behind], 2);
+    let side_by_side = B::float_cat(vec![from(0), from(1), from(2)], 2);
     B::float_reshape(side_by_side, Shape::new([slices, 3 * c, h, w]))
 }
 
@@ -65,7 +58,7 @@ pub(super) fn conv_input_grad<B: Kernels>(
     depth: usize,
 ) -> FloatTensor<B> {
     let turned = B::float_flip(B::float_swap_dims(weight, 0, 1), &[2, 3, 4]);
-    conv::<B>(grad, turned, depth)
+    B::volume_conv(grad, turned, depth)
 }
 
 pub(super) fn conv_weight_grad<B: Kernels>(
