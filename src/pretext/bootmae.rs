@@ -19,7 +19,7 @@ use crate::nn::init::Initialiser;
 use crate::nn::layer::Conv2d;
 use crate::nn::weights::Weights;
 use crate::options::{BackboneOptions, BootmaeOptions, patch_side};
-use crate::train::{Moment, TaskState, TrainError};
+use crate::train::{Kept, Moment, TrainError};
 
 /// Blocks of the feature branch.
 const BLOCKS: usize = 2;
@@ -210,12 +210,8 @@ impl Masked for BootMaeMethod {
         Ok(())
     }
 
-    fn save(&self, state: &mut TaskState) -> Result<(), TrainError> {
-        self.teacher.save(TEACHER, state)
-    }
-
-    fn load(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.teacher.load(TEACHER, state)
+    fn kept(&mut self) -> Kept<'_> {
+        vec![(TEACHER, &mut self.teacher)]
     }
 
     fn encoder(model: &BootMaeNetwork) -> Weights {

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, Meter, Ranges, Recipe, Shift, Teacher, ViewBatch, Views, bottleneck, momentum,
-    normalise, rising, spread, width_or,
+    Branch, Jitter, METER, Meter, Ranges, Recipe, Shift, Teacher, ViewBatch, Views, bottleneck,
+    momentum, normalise, rising, spread, width_or,
 };
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
@@ -20,7 +20,7 @@ use crate::nn::weights::Weights;
 use crate::options::{
     self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, is_default, up_to, within,
 };
-use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
+use crate::train::{Kept, Moment, Scalars, Task, TrainError};
 
 /// Options of BYOL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -226,16 +226,8 @@ impl<'a> Task for ByolTask<'a> {
         Ok(self.meter.take())
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        self.meter.save(&mut state);
-        self.teacher.save(TEACHER, &mut state)?;
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
-        self.teacher.load(TEACHER, state)
+    fn kept(&mut self) -> Kept<'_> {
+        vec![(METER, &mut self.meter), (TEACHER, &mut self.teacher)]
     }
 }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::moco::recipe;
 use super::part::{
-    Branch, Meter, Queue, Ranges, Shuffle, Teacher, ViewBatch, Views, against_queue, bottleneck,
-    in_groups, momentum, normalise, spread,
+    Branch, METER, Meter, Queue, Ranges, Shuffle, Teacher, ViewBatch, Views, against_queue,
+    bottleneck, in_groups, momentum, normalise, spread,
 };
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
@@ -23,7 +23,7 @@ use crate::options::{
     self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
     within,
 };
-use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
+use crate::train::{Kept, Moment, Scalars, Task, TrainError};
 
 /// Options of DenseCL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -332,23 +332,12 @@ impl<'a> Task for DenseClTask<'a> {
         Ok(self.meter.take())
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        self.meter.save(&mut state);
-        self.teacher.save(TEACHER, &mut state)?;
-        for (queue, name) in self.queues.iter().zip(QUEUES) {
-            queue.save(name, &mut state)?;
+    fn kept(&mut self) -> Kept<'_> {
+        let mut kept: Kept<'_> = vec![(METER, &mut self.meter), (TEACHER, &mut self.teacher)];
+        for (name, queue) in QUEUES.into_iter().zip(&mut self.queues) {
+            kept.push((name, queue));
         }
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
-        self.teacher.load(TEACHER, state)?;
-        for (queue, name) in self.queues.iter_mut().zip(QUEUES) {
-            queue.load(name, state)?;
-        }
-        Ok(())
+        kept
     }
 }
 

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, Meter, Queue, Ranges, Recipe, Shift, Shuffle, Teacher, ViewBatch, Views,
+    Branch, Jitter, METER, Meter, Queue, Ranges, Recipe, Shift, Shuffle, Teacher, ViewBatch, Views,
     against_queue, in_groups, momentum, normalise, spread,
 };
 use super::{About, Family, Pretext, Setup};
@@ -20,7 +20,7 @@ use crate::options::{
     self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
     within,
 };
-use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
+use crate::train::{Kept, Moment, Scalars, Task, TrainError};
 
 /// Options of MoCo v2.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -215,17 +215,11 @@ impl<'a> Task for MocoTask<'a> {
         Ok(self.meter.take())
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        self.meter.save(&mut state);
-        self.teacher.save(TEACHER, &mut state)?;
-        self.queue.save(QUEUE, &mut state)?;
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
-        self.teacher.load(TEACHER, state)?;
-        self.queue.load(QUEUE, state)
+    fn kept(&mut self) -> Kept<'_> {
+        vec![
+            (METER, &mut self.meter),
+            (TEACHER, &mut self.teacher),
+            (QUEUE, &mut self.queue),
+        ]
     }
 }

@@ -15,8 +15,8 @@ use super::part::augment::{
     resize, rotate,
 };
 use super::part::{
-    Branch, Meter, Queue, Ranges, Teacher, against_queue, bottleneck, indices, momentum, normalise,
-    spread, width_or,
+    Branch, METER, Meter, Queue, Ranges, Teacher, against_queue, bottleneck, indices, momentum,
+    normalise, spread, width_or,
 };
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
@@ -30,7 +30,7 @@ use crate::options::{
     is_default, up_to, within,
 };
 use crate::random::{Purpose, Stream};
-use crate::train::{EpochPlan, Moment, Scalars, Task, TaskState, TrainError, whole_steps};
+use crate::train::{EpochPlan, Keep, Kept, Moment, Scalars, Task, TrainError, whole_steps};
 
 /// Numbers that tell a transformation.
 const CODE: usize = 6;
@@ -287,6 +287,17 @@ impl Pretext for Pcrl {
 
     fn decoder(model: &Network, transfer: Transfer) -> Option<Weights> {
         (transfer == Transfer::Full).then(|| model.decoder.blocks())
+    }
+}
+
+impl Keep for Option<f64> {
+    fn bytes(&self) -> Result<Option<Vec<u8>>, TrainError> {
+        Ok(self.map(|value| value.to_le_bytes().to_vec()))
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
+        *self = bytes.first_chunk().map(|bytes| f64::from_le_bytes(*bytes));
+        Ok(())
     }
 }
 
@@ -617,26 +628,13 @@ impl<'a> Task for PcrlTask<'a> {
         Ok(self.meter.take())
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        self.meter.save(&mut state);
-        self.teacher.save(TEACHER, &mut state)?;
-        self.queue.save(QUEUE, &mut state)?;
-        if let Some(z) = self.constant {
-            state.insert(CONSTANT.to_owned(), z.to_le_bytes().to_vec());
-        }
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
-        self.teacher.load(TEACHER, state)?;
-        self.queue.load(QUEUE, state)?;
-        let z = state
-            .get(CONSTANT)
-            .and_then(|bytes| bytes.first_chunk::<8>());
-        self.constant = z.map(|bytes| f64::from_le_bytes(*bytes));
-        Ok(())
+    fn kept(&mut self) -> Kept<'_> {
+        vec![
+            (METER, &mut self.meter),
+            (TEACHER, &mut self.teacher),
+            (QUEUE, &mut self.queue),
+            (CONSTANT, &mut self.constant),
+        ]
     }
 }
 

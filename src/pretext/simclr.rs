@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, Meter, Ranges, Recipe, Shift, ViewBatch, Views, nt_xent, spread,
+    Branch, Jitter, METER, Meter, Ranges, Recipe, Shift, ViewBatch, Views, nt_xent, spread,
 };
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
@@ -19,7 +19,7 @@ use crate::options::{
     self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
     within,
 };
-use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
+use crate::train::{Kept, Moment, Scalars, Task, TrainError};
 
 /// Options of SimCLR.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -186,14 +186,7 @@ impl<'a> Task for SimClrTask<'a> {
         Ok(self.meter.take())
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        self.meter.save(&mut state);
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
-        Ok(())
+    fn kept(&mut self) -> Kept<'_> {
+        vec![(METER, &mut self.meter)]
     }
 }

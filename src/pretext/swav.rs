@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, Meter, Queue, Ranges, Recipe, Shift, ViewBatch, Views, bottleneck, normalise,
-    sinkhorn, spread, width_or,
+    Branch, Jitter, METER, Meter, Queue, Ranges, Recipe, Shift, ViewBatch, Views, bottleneck,
+    normalise, sinkhorn, spread, width_or,
 };
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
@@ -23,7 +23,7 @@ use crate::options::{
     self, Frame, Misfit, OptimiserKind, OptimiserOptions, TaskOptions, inside, is_default, up_to,
     within,
 };
-use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
+use crate::train::{Kept, Moment, Scalars, Task, TrainError};
 
 /// Views that are assigned to prototypes; the others only predict.
 const ASSIGNED: usize = 2;
@@ -342,21 +342,12 @@ impl<'a> Task for SwavTask<'a> {
         Ok(self.meter.take())
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        self.meter.save(&mut state);
-        for (queue, name) in self.queues.iter().zip(QUEUES) {
-            queue.save(name, &mut state)?;
+    fn kept(&mut self) -> Kept<'_> {
+        let mut kept: Kept<'_> = vec![(METER, &mut self.meter)];
+        for (name, queue) in QUEUES.into_iter().zip(&mut self.queues) {
+            kept.push((name, queue));
         }
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
-        for (queue, name) in self.queues.iter_mut().zip(QUEUES) {
-            queue.load(name, state)?;
-        }
-        Ok(())
+        kept
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::augment::{Unit, blur, foreground};
-use super::part::{Meter, Ranges, indices, nt_xent, spread};
+use super::part::{METER, Meter, Ranges, indices, nt_xent, spread};
 use super::{About, Family, Pretext, Setup};
 use crate::data::images::Images;
 use crate::nn::backbone::{Decoder, Encoder, UNet};
@@ -21,7 +21,7 @@ use crate::options::{
     within,
 };
 use crate::random::{Purpose, Stream};
-use crate::train::{EpochPlan, Moment, Scalars, Task, TaskState, TrainError, whole_steps};
+use crate::train::{EpochPlan, Kept, Moment, Scalars, Task, TrainError, whole_steps};
 
 /// Pixels of all images of a pass together, as published.
 const PIXELS: usize = 10_240;
@@ -458,15 +458,8 @@ impl<'a> Task for Vox2VecTask<'a> {
         Ok(self.meter.take())
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        self.meter.save(&mut state);
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
-        Ok(())
+    fn kept(&mut self) -> Kept<'_> {
+        vec![(METER, &mut self.meter)]
     }
 }
 

@@ -25,4 +25,4 @@ pub use recalibrate::recalibrate;
 pub use run::{EpochLog, Observer, Progress};
 pub use schedule::learning_rate;
 pub use segment::Segmentation;
-pub use task::{EpochPlan, Moment, Scalars, Task, TaskState, whole_steps};
+pub use task::{EpochPlan, Keep, Kept, Moment, Scalars, Task, TaskState, whole_steps};

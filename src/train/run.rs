@@ -360,7 +360,7 @@ impl<'a, 'j> Run<'a, 'j> {
     /// Tells the observer, and stops with a checkpoint if it says so.
     fn tell<T: Task>(
         &mut self,
-        task: &T,
+        task: &mut T,
         model: &T::Model,
         progress: Progress,
         observer: &mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -431,14 +431,14 @@ impl<'a, 'j> Run<'a, 'j> {
 
     /// Keeps a checkpoint where that is possible. A disk that is full for an hour must not end a
     /// training of a day; the checkpoint before stays.
-    fn try_save<T: Task>(&mut self, task: &T, model: &T::Model) {
+    fn try_save<T: Task>(&mut self, task: &mut T, model: &T::Model) {
         if let Err(error) = self.save(task, model) {
             tracing::warn!("no checkpoint: {error}; the training goes on without");
             self.saved_at = Instant::now();
         }
     }
 
-    fn save<T: Task>(&mut self, task: &T, model: &T::Model) -> Result<(), TrainError> {
+    fn save<T: Task>(&mut self, task: &mut T, model: &T::Model) -> Result<(), TrainError> {
         let Some(checkpoints) = self.job.checkpoints else {
             return Ok(());
         };

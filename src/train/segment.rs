@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::{EpochPlan, Moment, Scalars, Task, TaskState, TrainError, segmentation_loss};
+use super::{EpochPlan, Keep, Kept, Moment, Scalars, Task, TrainError, segmentation_loss};
 use crate::data::augment::light;
 use crate::data::images::Images;
 use crate::nn::backbone::UNet;
@@ -146,20 +146,26 @@ impl<'a> Task for Segmentation<'a> {
         Ok(Scalars::from([("validation.dice".to_owned(), score)]))
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        if let Some((score, weights)) = &self.best {
-            state.insert("score".to_owned(), score.to_le_bytes().to_vec());
-            state.insert("weights".to_owned(), weights.to_bytes()?);
-        }
-        Ok(state)
+    fn kept(&mut self) -> Kept<'_> {
+        vec![("best", &mut self.best)]
+    }
+}
+
+/// The best score so far and its weights.
+impl Keep for Option<(f64, Weights)> {
+    fn bytes(&self) -> Result<Option<Vec<u8>>, TrainError> {
+        let Some((score, weights)) = self else {
+            return Ok(None);
+        };
+        let mut bytes = score.to_le_bytes().to_vec();
+        bytes.extend(weights.to_bytes()?);
+        Ok(Some(bytes))
     }
 
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        if let (Some(score), Some(weights)) = (state.get("score"), state.get("weights")) {
-            let score = score.first_chunk::<8>().copied().unwrap_or_default();
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
+        if let Some((score, weights)) = bytes.split_first_chunk() {
             let weights = Weights::from_bytes(weights, "checkpoint".as_ref())?;
-            self.best = Some((f64::from_le_bytes(score), weights));
+            *self = Some((f64::from_le_bytes(*score), weights));
         }
         Ok(())
     }

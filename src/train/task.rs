@@ -101,17 +101,56 @@ pub trait Task {
     /// What a validation can meet.
     fn after_epoch(&mut self, model: &Self::Model, epoch: usize) -> Result<Scalars, TrainError>;
 
-    /// What a checkpoint must hold beside network and optimiser, also in the middle of an epoch.
+    /// What a checkpoint must hold beside network and optimiser, also in the middle of an epoch: all
+    /// that lives from step to step.
+    fn kept(&mut self) -> Kept<'_> {
+        Vec::new()
+    }
+
+    /// The parts that it keeps, as bytes.
     ///
     /// # Errors
     /// State that cannot be written.
-    fn state(&self) -> Result<TaskState, TrainError>;
+    fn state(&mut self) -> Result<TaskState, TrainError> {
+        let mut state = TaskState::new();
+        for (name, part) in self.kept() {
+            if let Some(bytes) = part.bytes()? {
+                state.insert(name.to_owned(), bytes);
+            }
+        }
+        Ok(state)
+    }
 
     /// Takes [`Task::state`] back.
     ///
     /// # Errors
     /// State of another run.
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError>;
+    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
+        for (name, part) in self.kept() {
+            if let Some(bytes) = state.get(name) {
+                part.restore(bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Parts of a task by name, which a checkpoint holds.
+pub type Kept<'a> = Vec<(&'static str, &'a mut dyn Keep)>;
+
+/// A part of a task that lives from step to step: a teacher, a queue, the sums of an epoch.
+pub trait Keep {
+    /// Its bytes; `None` where there is nothing to keep.
+    ///
+    /// # Errors
+    /// State that cannot be written.
+    fn bytes(&self) -> Result<Option<Vec<u8>>, TrainError>;
+
+    /// Takes them back.
+    ///
+    /// # Errors
+    /// Bytes of another part.
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError>;
 }
 
 /// Makes the batches of one epoch, on the prefetch thread.

@@ -13,10 +13,11 @@ use crate::mask::patch::Grid;
 use crate::mask::schedule::{masked_count, ratio};
 use crate::nn::backbone::{ENCODER, UNet};
 use crate::nn::init::Initialiser;
-use crate::nn::weights::{Weights, floats, host_values, little_endian};
+use crate::nn::weights::{Weights, host_values};
 use crate::options::{AmlpOptions, CclApply, CclMode, Reference, TaskOptions, Transfer};
+use crate::pretext::part::{METER, Meter};
 use crate::pretext::{About, Family, Pretext, Setup};
-use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
+use crate::train::{Keep, Kept, Moment, Scalars, Task, TaskState, TrainError};
 
 /// Mean loss below which an image is blank: its labels stay and it has no category consistency.
 const BLANK_LOSS: f64 = 1e-8;
@@ -68,6 +69,17 @@ impl Pretext for Amlp {
     }
 }
 
+impl Keep for LabelTable {
+    fn bytes(&self) -> Result<Option<Vec<u8>>, TrainError> {
+        Ok(Some(self.to_bytes()))
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
+        *self = Self::from_bytes(bytes)?;
+        Ok(())
+    }
+}
+
 /// AMLP over a set of images.
 pub struct AmlpTask<'a> {
     images: &'a dyn Images,
@@ -77,10 +89,8 @@ pub struct AmlpTask<'a> {
     epochs: usize,
     seed: u64,
     device: Device,
-    /// Sums over the steps of the epoch of `L_pred`, `L_rrl` and `L_ccl`, each weighted by the
-    /// images of the step; on the device.
-    sums: Option<Tensor<1>>,
-    seen: usize,
+    /// Of `L_pred`, `L_rrl` and `L_ccl`.
+    meter: Meter,
 }
 
 impl<'a> AmlpTask<'a> {
@@ -105,8 +115,7 @@ impl<'a> AmlpTask<'a> {
             epochs: setup.epochs,
             seed: setup.seed,
             device: setup.device.clone(),
-            sums: None,
-            seen: 0,
+            meter: Meter::new(&["l_pred", "l_rrl", "l_ccl"], setup.device),
         })
     }
 
@@ -277,22 +286,17 @@ impl<'a> Task for AmlpTask<'a> {
 
         let prediction = masked_mean(l.clone(), mask.clone(), n_m);
         let mut total = prediction.clone();
-        let mut parts = vec![prediction.inner()];
-        let none = || Tensor::zeros([1], &self.device.clone().inner());
+        let none = || Tensor::zeros([1], &self.device);
+        let mut parts = [prediction, none(), none()];
 
         let rrl = &self.options.rrl;
-        match relative(l.clone(), mask.clone(), n_m, rrl.mode, rrl.scope) {
-            Some(loss) => {
-                parts.push(loss.clone().inner());
-                total = total + loss.mul_scalar(rrl.lambda);
-            }
-            None => parts.push(none()),
+        if let Some(loss) = relative(l.clone(), mask.clone(), n_m, rrl.mode, rrl.scope) {
+            parts[1] = loss.clone();
+            total = total + loss.mul_scalar(rrl.lambda);
         }
 
         let ccl = self.options.ccl.clone();
-        if ccl.mode == CclMode::Off {
-            parts.push(none());
-        } else {
+        if ccl.mode != CclMode::Off {
             let losses = host_values(l.clone());
             let judged = self.judge(&batch.samples, &losses, epoch)?;
             let new = self.tensor(judged.new, [n, patches]);
@@ -318,36 +322,21 @@ impl<'a> Task for AmlpTask<'a> {
                 // A constant: it moves the value of the loss and no weight.
                 None => self.tensor(vec![judged.literal as f32], [1]),
             };
-            parts.push(loss.clone().inner());
+            parts[2] = loss.clone();
             total = total + loss.mul_scalar(ccl.lambda);
         }
-
-        let parts = Tensor::cat(parts, 0).mul_scalar(n as f64);
-        self.sums = Some(match self.sums.take() {
-            Some(sums) => sums + parts,
-            None => parts,
-        });
-        self.seen += n;
+        self.meter.add(n, parts);
         Ok(total)
     }
 
     fn after_epoch(&mut self, _: &Network, epoch: usize) -> Result<Scalars, TrainError> {
-        let mut scalars = Scalars::new();
+        let mut scalars = self.meter.take();
         let n = self.grid.patches();
         scalars.insert("masked".to_owned(), self.masked(epoch) as f64);
         scalars.insert(
             "ratio".to_owned(),
             ratio(epoch, self.epochs, &self.options.amr),
         );
-        let seen = std::mem::take(&mut self.seen).max(1) as f64;
-        if let Some(sums) = self.sums.take() {
-            for (name, sum) in ["l_pred", "l_rrl", "l_ccl"]
-                .into_iter()
-                .zip(host_values(sums))
-            {
-                scalars.insert(name.to_owned(), f64::from(sum) / seen);
-            }
-        }
         if let Some(table) = &mut self.table {
             let stats = table.end_epoch();
             let images = table.images().max(1) as f64;
@@ -363,30 +352,11 @@ impl<'a> Task for AmlpTask<'a> {
         Ok(scalars)
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        if let Some(table) = &self.table {
-            state.insert("labels".to_owned(), table.to_bytes());
+    fn kept(&mut self) -> Kept<'_> {
+        let mut kept: Kept<'_> = vec![(METER, &mut self.meter)];
+        if let Some(table) = &mut self.table {
+            kept.push(("labels", table));
         }
-        if let Some(sums) = &self.sums {
-            state.insert("sums".to_owned(), little_endian(&host_values(sums.clone())));
-            state.insert("seen".to_owned(), (self.seen as u64).to_le_bytes().to_vec());
-        }
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        if let (Some(table), Some(bytes)) = (&mut self.table, state.get("labels")) {
-            *table = LabelTable::from_bytes(bytes)?;
-        }
-        if let (Some(sums), Some(seen)) = (state.get("sums"), state.get("seen")) {
-            let values = floats(sums);
-            let shape = [values.len()];
-            let data = TensorData::new(values, shape);
-            self.sums = Some(Tensor::from_data(data, &self.device.clone().inner()));
-            let seen = seen.first_chunk::<8>().copied().unwrap_or_default();
-            self.seen = u64::from_le_bytes(seen) as usize;
-        }
-        Ok(())
+        kept
     }
 }

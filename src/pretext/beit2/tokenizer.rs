@@ -15,9 +15,9 @@ use crate::nn::init::Initialiser;
 use crate::nn::layer::{Conv2d, Linear};
 use crate::nn::weights::{Weights, floats, host_values, little_endian};
 use crate::options::{Tokens, patch_side};
-use crate::pretext::part::{Meter, normalise, spread};
+use crate::pretext::part::{METER, Meter, normalise, spread};
 use crate::pretext::{About, Family, Pretext, Setup};
-use crate::train::{EpochPlan, Moment, Scalars, Task, TaskState, TrainError};
+use crate::train::{EpochPlan, Keep, Moment, Scalars, Task, TaskState, TrainError};
 
 /// Blocks of the decoder.
 const BLOCKS: usize = 3;
@@ -135,7 +135,7 @@ impl Pretext for Tokenizer {
     }
 
     fn remains(task: &TokenizerTask<'_>) -> TaskState {
-        task.kept()
+        task.learned()
     }
 }
 
@@ -202,7 +202,7 @@ impl TokenizerTask<'_> {
         codes
     }
 
-    fn kept(&self) -> TaskState {
+    fn learned(&self) -> TaskState {
         let mut kept = TaskState::new();
         if let Some(book) = &self.book {
             kept.insert(BOOK.to_owned(), book.to_bytes());
@@ -293,14 +293,17 @@ impl<'a> Task for TokenizerTask<'a> {
         Ok(scalars)
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = self.kept();
-        self.meter.save(&mut state);
+    fn state(&mut self) -> Result<TaskState, TrainError> {
+        let mut state = self.learned();
+        let meter = self.meter.bytes()?.map(|bytes| (METER.to_owned(), bytes));
+        state.extend(meter);
         Ok(state)
     }
 
     fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
+        if let Some(bytes) = state.get(METER) {
+            self.meter.restore(bytes)?;
+        }
         let o = &self.options.tokenizer;
         if let Some(bytes) = state.get(BOOK) {
             self.book = Codebook::from_bytes(bytes, o.code_dim, o.ema);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::super::part::{Meter, Ranges, spread};
+use super::super::part::{METER, Meter, Ranges, spread};
 use super::super::{About, Family, Pretext, Setup};
 use super::{Batch, GlOptions, Network, Plan, global_loss, local_loss};
 use crate::data::images::Images;
 use crate::nn::backbone::UNet;
 use crate::nn::weights::Weights;
 use crate::options::Transfer;
-use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
+use crate::train::{Kept, Moment, Scalars, Task, TrainError};
 
 /// G-L.
 pub struct Gl;
@@ -147,15 +147,8 @@ impl<'a> Task for GlTask<'a> {
         Ok(self.meter.take())
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        self.meter.save(&mut state);
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
-        Ok(())
+    fn kept(&mut self) -> Kept<'_> {
+        vec![(METER, &mut self.meter)]
     }
 }
 

@@ -3,10 +3,10 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::nn::weights::{floats, host_values, little_endian};
-use crate::train::{Scalars, TaskState};
+use crate::train::{Keep, Scalars, TrainError};
 
-const SUMS: &str = "meter.sums";
-const SEEN: &str = "meter.seen";
+/// What it is called among the parts that a task keeps.
+pub const METER: &str = "meter";
 
 /// Sums of named numbers, each weighted by the images of its step; kept on the device, so that no
 /// step waits for them.
@@ -50,26 +50,28 @@ impl Meter {
             .map(|(name, sum)| ((*name).to_owned(), f64::from(sum) / seen))
             .collect()
     }
+}
 
-    /// Puts the sums into the state of a task.
-    pub fn save(&self, state: &mut TaskState) {
-        if let Some(sums) = &self.sums {
-            state.insert(SUMS.to_owned(), little_endian(&host_values(sums.clone())));
-            let seen = (self.seen as u64).to_le_bytes().to_vec();
-            state.insert(SEEN.to_owned(), seen);
-        }
+impl Keep for Meter {
+    fn bytes(&self) -> Result<Option<Vec<u8>>, TrainError> {
+        Ok(self.sums.clone().map(|sums| {
+            let mut bytes = (self.seen as u64).to_le_bytes().to_vec();
+            bytes.extend(little_endian(&host_values(sums)));
+            bytes
+        }))
     }
 
-    /// Takes them back.
-    pub fn load(&mut self, state: &TaskState) {
-        if let (Some(sums), Some(seen)) = (state.get(SUMS), state.get(SEEN)) {
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
+        if let Some((seen, sums)) = bytes.split_first_chunk::<8>() {
             let values = floats(sums);
             let shape = [values.len()];
-            let data = TensorData::new(values, shape);
-            self.sums = Some(Tensor::from_data(data, &self.device));
-            let seen = seen.first_chunk::<8>().copied().unwrap_or_default();
-            self.seen = u64::from_le_bytes(seen) as usize;
+            self.sums = Some(Tensor::from_data(
+                TensorData::new(values, shape),
+                &self.device,
+            ));
+            self.seen = u64::from_le_bytes(*seen) as usize;
         }
+        Ok(())
     }
 }
 
@@ -83,10 +85,10 @@ mod tests {
         let one = |v: f32| Tensor::<1>::from_floats([v], &device);
         let mut meter = Meter::new(&["a", "b"], &device);
         meter.add(3, [one(1.0), one(0.5)]);
-        let mut state = TaskState::new();
-        meter.save(&mut state);
+        let bytes = meter.bytes().unwrap().unwrap();
         let mut other = Meter::new(&["a", "b"], &device);
-        other.load(&state);
+        assert!(other.bytes().unwrap().is_none());
+        other.restore(&bytes).unwrap();
         other.add(1, [one(5.0), one(0.5)]);
         let means = other.take();
         assert_eq!((means["a"], means["b"]), (2.0, 0.5));

@@ -20,7 +20,7 @@ pub use branch::{Branch, bottleneck, width_or};
 pub use embedding::{normalise, spread};
 pub use groups::{Shuffle, in_groups, indices};
 pub use info_nce::{Contrast, against_queue, log_sum_exp, nt_xent};
-pub use meter::Meter;
+pub use meter::{METER, Meter};
 pub use momentum::{momentum, rising};
 pub use queue::Queue;
 pub use ranges::Ranges;

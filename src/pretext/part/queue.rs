@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::nn::weights::{Array, Weights, host_values};
 use crate::random::{Purpose, Stream};
-use crate::train::{TaskState, TrainError};
+use crate::train::{Keep, TrainError};
 
 const ROWS: &str = "rows";
 
@@ -82,12 +82,10 @@ impl Queue {
             from += count;
         }
     }
+}
 
-    /// Puts the queue into the state of a task under `name`.
-    ///
-    /// # Errors
-    /// None that can be met: a matrix fits its shape.
-    pub fn save(&self, name: &str, state: &mut TaskState) -> Result<(), TrainError> {
+impl Keep for Queue {
+    fn bytes(&self) -> Result<Option<Vec<u8>>, TrainError> {
         let rows = Array {
             shape: self.rows.dims().to_vec(),
             values: host_values(self.rows.clone()),
@@ -95,22 +93,14 @@ impl Queue {
         let rows = Weights(BTreeMap::from([(ROWS.to_owned(), rows)]));
         let mut bytes = self.pushed.to_le_bytes().to_vec();
         bytes.extend(rows.to_bytes()?);
-        state.insert(name.to_owned(), bytes);
-        Ok(())
+        Ok(Some(bytes))
     }
 
-    /// Takes it back.
-    ///
-    /// # Errors
-    /// A queue of another size.
-    pub fn load(&mut self, name: &str, state: &TaskState) -> Result<(), TrainError> {
-        let Some(bytes) = state.get(name) else {
-            return Ok(());
-        };
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
         let shape = self.rows.dims();
         let misfit = || TrainError::Checkpoint {
             path: "checkpoint".into(),
-            reason: format!("its '{name}' does not fit {shape:?}"),
+            reason: format!("its queue does not fit {shape:?}"),
         };
         let (pushed, rest) = bytes.split_first_chunk::<8>().ok_or_else(misfit)?;
         let weights = Weights::from_bytes(rest, "checkpoint".as_ref())?;
@@ -154,14 +144,13 @@ mod tests {
             assert!((length - 1.0).abs() < 1e-5);
         }
         queue.push(Tensor::ones([2, 3], &Device::flex().autodiff()));
-        let mut state = TaskState::new();
-        queue.save("q", &mut state).unwrap();
+        let bytes = queue.bytes().unwrap().unwrap();
         let mut other = Queue::random(5, 3, 8, 1, &Device::flex());
-        other.load("q", &state).unwrap();
+        other.restore(&bytes).unwrap();
         assert_eq!(host_values(other.keys()), host_values(queue.keys()));
         assert_eq!(other.next(), 2);
         assert!(!other.is_full());
         let mut wrong = Queue::random(4, 3, 8, 1, &Device::flex());
-        assert!(wrong.load("q", &state).is_err());
+        assert!(wrong.restore(&bytes).is_err());
     }
 }

@@ -6,7 +6,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use crate::nn::weights::Weights;
-use crate::train::{TaskState, TrainError};
+use crate::train::{Keep, TrainError};
 
 /// A copy without gradients.
 ///
@@ -60,26 +60,16 @@ impl<M: Module> Teacher<M> {
         };
         self.module = self.module.clone().map(follow);
     }
+}
 
-    /// Puts the network into the state of a task under `name`.
-    ///
-    /// # Errors
-    /// None that can be met: tensors fit their shapes.
-    pub fn save(&self, name: &str, state: &mut TaskState) -> Result<(), TrainError> {
-        let bytes = Weights::of(&self.module).to_bytes()?;
-        state.insert(name.to_owned(), bytes);
-        Ok(())
+impl<M: Module> Keep for Teacher<M> {
+    fn bytes(&self) -> Result<Option<Vec<u8>>, TrainError> {
+        Ok(Some(Weights::of(&self.module).to_bytes()?))
     }
 
-    /// Takes it back.
-    ///
-    /// # Errors
-    /// A teacher of another network.
-    pub fn load(&mut self, name: &str, state: &TaskState) -> Result<(), TrainError> {
-        if let Some(bytes) = state.get(name) {
-            let weights = Weights::from_bytes(bytes, "checkpoint".as_ref())?;
-            self.module = weights.load_into(self.module.clone(), "")?;
-        }
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
+        let weights = Weights::from_bytes(bytes, "checkpoint".as_ref())?;
+        self.module = weights.load_into(self.module.clone(), "")?;
         Ok(())
     }
 }
@@ -242,10 +232,9 @@ mod tests {
         }
         assert!(moved > 0, "statistics follow");
         let plain = rows().inner();
-        let mut state = TaskState::new();
-        teacher.save("teacher", &mut state).unwrap();
+        let bytes = teacher.bytes().unwrap().unwrap();
         let mut other = Teacher::still(&head(3));
-        other.load("teacher", &state).unwrap();
+        other.restore(&bytes).unwrap();
         let a = host_values(other.module().forward(plain.clone()));
         assert_eq!(a, host_values(teacher.module().forward(plain)));
     }
@@ -255,10 +244,9 @@ mod tests {
         let mut teacher = Teacher::of(&head(1));
         teacher.follow(&head(2), 0.5);
         let _ = teacher.module().forward(rows());
-        let mut state = TaskState::new();
-        teacher.save("teacher", &mut state).unwrap();
+        let bytes = teacher.bytes().unwrap().unwrap();
         let mut other = Teacher::of(&head(3));
-        other.load("teacher", &state).unwrap();
+        other.restore(&bytes).unwrap();
         assert_eq!(Weights::of(other.module()), Weights::of(teacher.module()));
         assert_eq!(trainable(other.module()), 0);
         let a = host_values(other.module().forward(rows()));

@@ -12,9 +12,9 @@ use crate::nn::backbone::UNet;
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
 use crate::options::{BackboneOptions, TaskOptions};
-use crate::pretext::part::Meter;
+use crate::pretext::part::{METER, Meter};
 use crate::pretext::{About, Pretext, Setup};
-use crate::train::{Moment, Scalars, Task, TaskState, TrainError};
+use crate::train::{Kept, Moment, Scalars, Task, TrainError};
 
 /// What a method is made for.
 #[derive(Clone, Copy, Debug)]
@@ -96,20 +96,9 @@ pub trait Masked: Sized {
         Ok(())
     }
 
-    /// Puts what it keeps beside the network into `state`.
-    ///
-    /// # Errors
-    /// State that cannot be written.
-    fn save(&self, _: &mut TaskState) -> Result<(), TrainError> {
-        Ok(())
-    }
-
-    /// Takes it back.
-    ///
-    /// # Errors
-    /// State of another run.
-    fn load(&mut self, _: &TaskState) -> Result<(), TrainError> {
-        Ok(())
+    /// See [`Task::kept`].
+    fn kept(&mut self) -> Kept<'_> {
+        Vec::new()
     }
 
     /// The tensors of the encoder, under the names of the backbone.
@@ -205,15 +194,9 @@ impl<'a, M: Masked> Task for MaskingTask<'a, M> {
         Ok(self.meter.take())
     }
 
-    fn state(&self) -> Result<TaskState, TrainError> {
-        let mut state = TaskState::new();
-        self.meter.save(&mut state);
-        self.method.save(&mut state)?;
-        Ok(state)
-    }
-
-    fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
-        self.meter.load(state);
-        self.method.load(state)
+    fn kept(&mut self) -> Kept<'_> {
+        let mut kept = self.method.kept();
+        kept.push((METER, &mut self.meter));
+        kept
     }
 }
