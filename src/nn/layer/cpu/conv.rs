@@ -4,8 +4,8 @@
 //! the pixels of a tile lie at one fixed distance, so that no column matrix is built.
 
 use super::lanes::LANES;
-use super::micro::{BLOCK, Level};
-use super::pack::{Band, Layout, pack_weight, turn_weight};
+use super::micro::{BLOCK, GRADS, Level, ROWS, Stack, TILE};
+use super::pack::{Band, Layout, interleave, pack_weight, turn_weight};
 use super::tasks;
 
 /// Bytes of packed rows that a task works on: they should stay in its second-level cache.
@@ -108,10 +108,7 @@ pub(in crate::nn::layer) fn weight_grad(
     grad: &[f32],
     shape: &ConvShape,
 ) -> Vec<f32> {
-    match shape.kernel {
-        1 => correlate::<1, 1>(input, grad, shape),
-        _ => correlate::<3, 9>(input, grad, shape),
-    }
+    correlate(input, grad, shape)
 }
 
 /// Distances of the taps of a kernel in packed rows of length `stride`.
@@ -132,7 +129,6 @@ fn convolve<const TAPS: usize>(
         return output;
     }
     let weight = pack_weight(weight, shape.outputs, shape.inputs, TAPS);
-    let block = BLOCK * shape.inputs * TAPS;
     let row = shape.inputs * shape.stride() * size_of::<f32>();
     let rows = (CACHE / row).saturating_sub(shape.kernel - 1).max(4);
     let image = shape.inputs * area;
@@ -148,23 +144,28 @@ fn convolve<const TAPS: usize>(
                 packed.clear();
                 packed.resize(shape.inputs * plane, 0.0);
                 band.pack_input(input, packed, plane);
+                let packed = Stack {
+                    values: packed,
+                    distance: plane,
+                };
                 let taps = offsets::<TAPS>(shape.kernel, band.stride());
-                let mut tile = [[0.0; _]; BLOCK];
-                for start in band.tiles() {
-                    let taps = taps.map(|t| t + start);
-                    for (b, (output, weight)) in output
-                        .chunks_mut(BLOCK * area)
-                        .zip(weight.chunks_exact(block))
-                        .enumerate()
-                    {
-                        let init = std::array::from_fn(|c| {
-                            bias.and_then(|v| v.get(b * BLOCK + c))
-                                .copied()
-                                .unwrap_or(0.0)
-                        });
-                        level.tile(packed, plane, &taps, weight, init, &mut tile);
+                let mut tile = [[0.0; TILE]; BLOCK];
+                // A block of weights serves the whole band.
+                for (b, (output, weight)) in output
+                    .chunks_mut(BLOCK * area)
+                    .zip(weight.chunks(BLOCK * shape.inputs * TAPS))
+                    .enumerate()
+                {
+                    let init = std::array::from_fn(|c| {
+                        bias.and_then(|v| v.get(b * BLOCK + c))
+                            .copied()
+                            .unwrap_or(0.0)
+                    });
+                    for (start, pixels) in band.tiles() {
+                        let taps = taps.map(|t| t + start);
+                        level.tile(packed, &taps, weight, init, pixels, &mut tile);
                         for (plane, tile) in output.chunks_exact_mut(area).zip(&tile) {
-                            band.unpack(tile, start, plane);
+                            band.unpack(&tile[..pixels], start, plane);
                         }
                     }
                 }
@@ -174,11 +175,7 @@ fn convolve<const TAPS: usize>(
     output
 }
 
-fn correlate<const SIDE: usize, const TAPS: usize>(
-    input: &[f32],
-    grad: &[f32],
-    shape: &ConvShape,
-) -> Vec<f32> {
+fn correlate(input: &[f32], grad: &[f32], shape: &ConvShape) -> Vec<f32> {
     let units: Vec<(usize, Band)> = (0..shape.batch)
         .flat_map(|n| {
             shape
@@ -192,10 +189,10 @@ fn correlate<const SIDE: usize, const TAPS: usize>(
     let parts: Vec<&[(usize, Band)]> = units.chunks(per_part).collect();
     let cost = shape.cost() / parts.len().max(1);
     let sums = tasks::map(parts.len(), cost, |i| {
-        correlate_part::<SIDE, TAPS>(parts[i], input, grad, shape)
+        correlate_part(parts[i], input, grad, shape)
     });
     let mut parts = sums.into_iter();
-    let size = shape.outputs * shape.inputs * TAPS;
+    let size = shape.outputs * shape.inputs * shape.taps();
     let mut sums = parts.next().unwrap_or_else(|| vec![0.0; size]);
     for part in parts {
         for (sum, value) in sums.iter_mut().zip(part) {
@@ -206,59 +203,63 @@ fn correlate<const SIDE: usize, const TAPS: usize>(
 }
 
 /// Sum over some bands of some images.
-fn correlate_part<const SIDE: usize, const TAPS: usize>(
+fn correlate_part(
     units: &[(usize, Band)],
     input: &[f32],
     grad: &[f32],
     shape: &ConvShape,
 ) -> Vec<f32> {
     let level = Level::detect();
-    let mut sums = vec![0.0; shape.outputs * shape.inputs * TAPS];
-    let (mut x, mut dy) = (Vec::new(), Vec::new());
+    let mut sums = vec![0.0; shape.outputs * shape.inputs * shape.taps()];
+    // The rows of one scalar product: the taps of a channel, or channels.
+    let channels = ROWS / shape.taps();
+    let (mut x, mut dy, mut flat) = (Vec::new(), Vec::new(), Vec::new());
     // Bands of one shape go together, so that the sums of lanes at the end cost little.
     for units in units.chunk_by(|(_, a), (_, b)| a.rows == b.rows) {
         let band = units[0].1;
         for units in units.chunks((SEGMENTS / band.grad_plane()).max(1)) {
             let layout = Layout::new(&band, units.len());
             x.clear();
-            x.resize(shape.inputs * layout.input_channel, 0.0);
-            dy.clear();
-            dy.resize(
-                shape.outputs.next_multiple_of(BLOCK) * layout.grad_channel,
+            x.resize(
+                shape.inputs.next_multiple_of(channels) * layout.input_channel,
                 0.0,
             );
             for (g, (n, band)) in units.iter().enumerate() {
-                let image = shape.inputs * shape.area();
                 band.pack_input(
-                    &input[n * image..][..image],
+                    &input[n * shape.inputs * shape.area()..][..shape.inputs * shape.area()],
                     &mut x[g * layout.input_slot..],
                     layout.input_channel,
                 );
-                let image = shape.outputs * shape.area();
-                band.pack_grad(
-                    &grad[n * image..][..image],
-                    &mut dy[g * layout.grad_slot..],
-                    layout.grad_channel,
-                );
             }
-            let row = shape.inputs * TAPS;
-            let cost = BLOCK * row * layout.grad_channel / LANES;
-            tasks::for_each_chunk(&mut sums, BLOCK * row, cost, |(), b, sums| {
-                let dy = &dy[b * BLOCK * layout.grad_channel..][..BLOCK * layout.grad_channel];
-                for (i, x) in x.chunks_exact(layout.input_channel).enumerate() {
-                    for tap in 0..SIDE {
-                        let dots = level.dots::<SIDE>(
-                            dy,
-                            layout.length,
-                            layout.segments,
-                            &x[tap * band.stride()..],
-                            layout.input_slot,
-                        );
-                        for (sums, dots) in sums.chunks_exact_mut(row).zip(dots) {
-                            let to = &mut sums[i * TAPS + tap * SIDE..][..SIDE];
-                            for (sum, dot) in to.iter_mut().zip(dots) {
-                                *sum += dot;
-                            }
+            let group = GRADS * layout.grad_channel;
+            dy.clear();
+            dy.resize(shape.outputs.div_ceil(GRADS) * group, 0.0);
+            flat.clear();
+            flat.resize(layout.grad_channel, 0.0);
+            for o in 0..shape.outputs {
+                for (g, (n, band)) in units.iter().enumerate() {
+                    let plane = &grad[(n * shape.outputs + o) * shape.area()..][..shape.area()];
+                    band.pack_grad(plane, &mut flat[g * layout.grad_slot..]);
+                }
+                interleave(&flat, o % GRADS, &mut dy[o / GRADS * group..][..group]);
+            }
+            let offsets: [usize; ROWS] = match shape.kernel {
+                1 => std::array::from_fn(|i| i * layout.input_channel),
+                _ => offsets(shape.kernel, band.stride()),
+            };
+            let row = shape.inputs * shape.taps();
+            let cost = row * group / LANES;
+            tasks::for_each_chunk(&mut sums, GRADS * row, cost, |(), b, sums| {
+                let dy = &dy[b * group..][..group];
+                for (i, x) in x.chunks_exact(channels * layout.input_channel).enumerate() {
+                    let x = Stack {
+                        values: x,
+                        distance: layout.input_slot,
+                    };
+                    let dots = level.dots(dy, layout.length, x, &offsets);
+                    for (sums, dots) in sums.chunks_exact_mut(row).zip(dots) {
+                        for (sum, dot) in sums[i * ROWS..].iter_mut().zip(dots) {
+                            *sum += dot;
                         }
                     }
                 }

@@ -1,7 +1,7 @@
 //! Copies of image rows with zeros around them, and of weights in the order of the inner loop.
 
 use super::lanes::LANES;
-use super::micro::{BLOCK, TILE};
+use super::micro::{BLOCK, GRADS, HALF, TILE};
 
 /// Rows of a stack of planes, laid out so that a pixel and its neighbours under the kernel are at
 /// fixed distances: every row is `stride` long, the image's `width` pixels and then zeros.
@@ -58,54 +58,46 @@ impl Band {
         }
     }
 
-    /// Packs the planes of `grad` (`[planes, height, width]`) without halo at distances of
-    /// `channel`; the places between rows stay zero.
-    pub(super) fn pack_grad(&self, grad: &[f32], packed: &mut [f32], channel: usize) {
-        let stride = self.stride();
-        for (plane, packed) in grad
-            .chunks_exact(self.height * self.width)
-            .zip(packed.chunks_mut(channel))
+    /// Packs a plane of `height` rows without halo; the places between rows stay zero.
+    pub(super) fn pack_grad(&self, plane: &[f32], packed: &mut [f32]) {
+        let rows = &plane[self.start * self.width..];
+        for (row, packed) in rows
+            .chunks_exact(self.width)
+            .zip(packed.chunks_mut(self.stride()).take(self.rows))
         {
-            for i in 0..self.rows {
-                packed[i * stride..][..self.width]
-                    .copy_from_slice(&plane[(self.start + i) * self.width..][..self.width]);
-            }
+            packed[..self.width].copy_from_slice(row);
         }
     }
 
-    /// Flat positions where tiles start, so that together they cover every pixel of the band.
-    pub(super) fn tiles(&self) -> impl Iterator<Item = usize> {
-        let (stride, rows) = (self.stride(), self.rows);
-        let per_row = self.width.div_ceil(TILE);
-        let flat = self.length().div_ceil(TILE);
-        let by_row = rows * per_row <= flat;
-        let count = if by_row { rows * per_row } else { flat };
-        (0..count).map(move |i| {
-            if by_row {
-                i / per_row * stride + i % per_row * TILE
-            } else {
-                i * TILE
-            }
+    /// Flat positions where tiles start and how many pixels they have, so that together they cover
+    /// every pixel of the band.
+    pub(super) fn tiles(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let vectors = |length: usize| length.div_ceil(2 * LANES);
+        // Rows one by one, or one after the other with what lies between.
+        let by_row = self.rows * vectors(self.width) <= vectors(self.length());
+        let (count, distance, length) = if by_row {
+            (self.rows, self.stride(), self.width)
+        } else {
+            (1, 0, self.length())
+        };
+        (0..count).flat_map(move |i| {
+            (0..length)
+                .step_by(TILE)
+                .map(move |at| (i * distance + at, TILE.min(length - at)))
         })
     }
 
     /// Writes the pixels of a tile that starts at flat position `start` to a plane of the output.
-    pub(super) fn unpack(&self, tile: &[f32; TILE], start: usize, plane: &mut [f32]) {
+    pub(super) fn unpack(&self, tile: &[f32], start: usize, plane: &mut [f32]) {
         let stride = self.stride();
-        let (mut y, mut x) = (start / stride, start % stride);
-        if x + TILE <= self.width {
-            let to = (self.start + y) * self.width + x;
-            plane[to..to + TILE].copy_from_slice(tile);
-            return;
-        }
-        let mut done = 0;
-        while done < TILE && y < self.rows {
+        let (mut y, mut x, mut tile) = (start / stride, start % stride, tile);
+        while !tile.is_empty() && y < self.rows {
             if x < self.width {
-                let count = (self.width - x).min(TILE - done);
+                let count = (self.width - x).min(tile.len());
                 let to = (self.start + y) * self.width + x;
-                plane[to..to + count].copy_from_slice(&tile[done..done + count]);
+                plane[to..to + count].copy_from_slice(&tile[..count]);
             }
-            done += stride - x;
+            tile = &tile[(stride - x).min(tile.len())..];
             (y, x) = (y + 1, 0);
         }
     }
@@ -119,15 +111,13 @@ const SMALL: usize = 128;
 pub(super) struct Layout {
     /// Distance from one image to the next in a channel of packed inputs.
     pub(super) input_slot: usize,
-    /// Distance from one channel of packed inputs to the next.
+    /// Length of a channel of packed inputs.
     pub(super) input_channel: usize,
     /// Distance from one image to the next in a channel of packed gradients.
     pub(super) grad_slot: usize,
-    /// Distance from one channel of packed gradients to the next.
+    /// Length of a channel of packed gradients.
     pub(super) grad_channel: usize,
-    /// Pieces of a scalar product.
-    pub(super) segments: usize,
-    /// Length of a piece.
+    /// Length of a piece of a scalar product.
     pub(super) length: usize,
 }
 
@@ -141,7 +131,6 @@ impl Layout {
                 input_channel: images * band.input_plane(),
                 grad_slot: length,
                 grad_channel: images * length,
-                segments: images,
                 length,
             };
         }
@@ -153,20 +142,34 @@ impl Layout {
             input_channel: length + 2 * band.halo * (band.stride() + 1),
             grad_slot: slot,
             grad_channel: length,
-            segments: 1,
             length,
         }
     }
 }
 
-/// Weights `[out, in, taps]` as `[out / BLOCK, in, taps, BLOCK]`, zero where the last block has no
-/// channel.
+/// Puts `channel`, the number `c` of a group of [`GRADS`], beside the others: [`LANES`] pixels of
+/// each in turn.
+pub(super) fn interleave(channel: &[f32], c: usize, group: &mut [f32]) {
+    let groups = group.as_chunks_mut::<LANES>().0.chunks_exact_mut(GRADS);
+    for (group, pixels) in groups.zip(channel.as_chunks().0) {
+        group[c] = *pixels;
+    }
+}
+
+/// Weights `[out, in, taps]` in blocks `[in, taps, BLOCK]`, the last one of [`HALF`] a block's channels
+/// where that is enough; zero where it has no channel.
 pub(super) fn pack_weight(weight: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; outputs.next_multiple_of(BLOCK) * inputs * taps];
-    for (o, rows) in weight.chunks_exact(inputs * taps).enumerate() {
-        let block = &mut packed[o / BLOCK * BLOCK * inputs * taps..][..BLOCK * inputs * taps];
-        for (to, from) in block[o % BLOCK..].iter_mut().step_by(BLOCK).zip(rows) {
-            *to = *from;
+    let row = inputs * taps;
+    let mut packed = vec![0.0; outputs.next_multiple_of(HALF) * row];
+    for (block, rows) in packed
+        .chunks_mut(BLOCK * row)
+        .zip(weight.chunks(BLOCK * row))
+    {
+        let width = block.len() / row;
+        for (c, row) in rows.chunks_exact(row).enumerate() {
+            for (to, from) in block[c..].iter_mut().step_by(width).zip(row) {
+                *to = *from;
+            }
         }
     }
     packed
