@@ -5,11 +5,13 @@
 
 use super::lanes::LANES;
 use super::micro::{BLOCK, GRADS, Level, ROWS, Stack, TILE};
-use super::pack::{Band, Layout, interleave, pack_weight, turn_weight};
+use super::pack::{Band, Layout, Weight, interleave};
 use super::tasks;
 
 /// Bytes of packed rows that a task works on: they should stay in its second-level cache.
-const CACHE: usize = 192 * 1024;
+const CACHE: usize = 768 * 1024;
+/// How many more weights than pixels there are where the weights decide how a convolution goes.
+const MANY: usize = 8;
 /// Pixels of one channel that go into one scalar product: those of five channels should stay in
 /// the first-level cache.
 const SEGMENTS: usize = 2048;
@@ -54,6 +56,23 @@ impl ConvShape {
         self.width + self.kernel - 1
     }
 
+    /// Distances of the taps of the kernel in packed rows.
+    fn offsets(&self) -> Vec<usize> {
+        let taps = 0..self.taps();
+        let offset = |t| t / self.kernel * self.stride() + t % self.kernel;
+        taps.map(offset).collect()
+    }
+
+    fn weight<'a>(&self, values: &'a [f32], turned: bool) -> Weight<'a> {
+        Weight {
+            values,
+            outputs: self.outputs,
+            inputs: self.inputs,
+            taps: self.taps(),
+            turned,
+        }
+    }
+
     /// Bands of at most `most` output rows, all of nearly the same height.
     fn bands(&self, most: usize) -> impl Iterator<Item = Band> + Clone + use<> {
         let (height, width, halo) = (self.height, self.width, self.kernel / 2);
@@ -76,10 +95,7 @@ pub(in crate::nn::layer) fn forward(
     bias: Option<&[f32]>,
     shape: &ConvShape,
 ) -> Vec<f32> {
-    match shape.kernel {
-        1 => convolve::<1>(input, weight, bias, shape),
-        _ => convolve::<9>(input, weight, bias, shape),
-    }
+    convolve(input, &shape.weight(weight, false), bias, shape)
 }
 
 /// Gradient of the input from that of the output.
@@ -88,18 +104,12 @@ pub(in crate::nn::layer) fn input_grad(
     weight: &[f32],
     shape: &ConvShape,
 ) -> Vec<f32> {
-    let turned = turn_weight(weight, shape.outputs, shape.inputs, shape.taps());
     let shape = ConvShape {
         inputs: shape.outputs,
         outputs: shape.inputs,
         ..*shape
     };
-    forward(grad, &turned, None, &shape)
-}
-
-/// `[rows, columns]` to `[columns, rows]`.
-pub(in crate::nn::layer) fn turn(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    turn_weight(matrix, rows, columns, 1)
+    convolve(grad, &shape.weight(weight, true), None, &shape)
 }
 
 /// Gradient of the weight, `[outputs, inputs, k, k]`.
@@ -111,68 +121,154 @@ pub(in crate::nn::layer) fn weight_grad(
     correlate(input, grad, shape)
 }
 
-/// Distances of the taps of a kernel in packed rows of length `stride`.
-fn offsets<const TAPS: usize>(kernel: usize, stride: usize) -> [usize; TAPS] {
-    std::array::from_fn(|t| t / kernel * stride + t % kernel)
+/// One band of one block of output channels: a block of weights serves all its tiles.
+struct Block<'a> {
+    level: Level,
+    band: Band,
+    /// Distances of the taps of the kernel.
+    taps: &'a [usize],
+    /// Packed weights.
+    weight: &'a [f32],
+    bias: [f32; BLOCK],
 }
 
-fn convolve<const TAPS: usize>(
-    input: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    shape: &ConvShape,
-) -> Vec<f32> {
-    let level = Level::detect();
-    let area = shape.area();
-    let mut output = vec![0.0; shape.batch * shape.outputs * area];
+impl Block<'_> {
+    /// From packed rows of all channels in to the planes of these channels out.
+    fn run(&self, input: &[f32], output: &mut [f32]) {
+        let input = Stack {
+            values: input,
+            distance: self.band.input_plane(),
+        };
+        let mut tile = [[0.0; TILE]; BLOCK];
+        let mut taps = [0; 9];
+        let taps = &mut taps[..self.taps.len()];
+        let area = self.band.height * self.band.width;
+        for (start, pixels) in self.band.tiles() {
+            for (tap, offset) in taps.iter_mut().zip(self.taps) {
+                *tap = start + offset;
+            }
+            self.level
+                .tile(input, taps, self.weight, self.bias, pixels, &mut tile);
+            for (plane, tile) in output.chunks_exact_mut(area).zip(&tile) {
+                self.band.unpack(&tile[..pixels], start, plane);
+            }
+        }
+    }
+}
+
+fn convolve(input: &[f32], weight: &Weight, bias: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
+    let mut output = vec![0.0; shape.batch * shape.outputs * shape.area()];
     if output.is_empty() || shape.inputs == 0 {
         return output;
     }
-    let weight = pack_weight(weight, shape.outputs, shape.inputs, TAPS);
+    let bias = |b: usize| {
+        std::array::from_fn(|c| {
+            let bias = bias.and_then(|v| v.get(b * BLOCK + c));
+            bias.copied().unwrap_or(0.0)
+        })
+    };
+    if shape.taps() * shape.outputs > MANY * shape.batch * shape.area() {
+        convolve_blocks(input, weight, bias, shape, &mut output);
+    } else {
+        convolve_images(input, weight, bias, shape, &mut output);
+    }
+    output
+}
+
+/// Image by image: its rows are packed band by band, the weights once.
+fn convolve_images(
+    input: &[f32],
+    weight: &Weight,
+    bias: impl Fn(usize) -> [f32; BLOCK] + Sync,
+    shape: &ConvShape,
+    output: &mut [f32],
+) {
+    let level = Level::detect();
+    let mut packed_weight = vec![0.0; weight.packed()];
+    let block = weight.block();
+    tasks::for_each_chunk(&mut packed_weight, block, block, |(), b, packed| {
+        weight.pack(b, packed);
+    });
     let row = shape.inputs * shape.stride() * size_of::<f32>();
     let rows = (CACHE / row).saturating_sub(shape.kernel - 1).max(4);
-    let image = shape.inputs * area;
+    let image = shape.inputs * shape.area();
+    let taps = shape.offsets();
     let cost = shape.cost() / shape.batch;
     tasks::for_each_chunk(
-        &mut output,
-        shape.outputs * area,
+        output,
+        shape.outputs * shape.area(),
         cost,
         |packed: &mut Vec<f32>, n, output| {
-            let input = &input[n * image..][..image];
             for band in shape.bands(rows) {
                 let plane = band.input_plane();
                 packed.clear();
                 packed.resize(shape.inputs * plane, 0.0);
-                band.pack_input(input, packed, plane);
-                let packed = Stack {
-                    values: packed,
-                    distance: plane,
-                };
-                let taps = offsets::<TAPS>(shape.kernel, band.stride());
-                let mut tile = [[0.0; TILE]; BLOCK];
-                // A block of weights serves the whole band.
-                for (b, (output, weight)) in output
-                    .chunks_mut(BLOCK * area)
-                    .zip(weight.chunks(BLOCK * shape.inputs * TAPS))
-                    .enumerate()
-                {
-                    let init = std::array::from_fn(|c| {
-                        bias.and_then(|v| v.get(b * BLOCK + c))
-                            .copied()
-                            .unwrap_or(0.0)
-                    });
-                    for (start, pixels) in band.tiles() {
-                        let taps = taps.map(|t| t + start);
-                        level.tile(packed, &taps, weight, init, pixels, &mut tile);
-                        for (plane, tile) in output.chunks_exact_mut(area).zip(&tile) {
-                            band.unpack(&tile[..pixels], start, plane);
-                        }
-                    }
-                }
+                band.pack_input(&input[n * image..][..image], packed, plane);
+                // Within an image, too: there may be fewer images than threads.
+                let length = BLOCK * shape.area();
+                let cost = cost * band.rows / shape.height / shape.outputs.div_ceil(BLOCK);
+                tasks::for_each_chunk(output, length, cost, |(), b, output| {
+                    let weight = &packed_weight[b * block..];
+                    let weight = &weight[..block.min(weight.len())];
+                    let block = Block {
+                        level,
+                        band,
+                        taps: &taps,
+                        weight,
+                        bias: bias(b),
+                    };
+                    block.run(packed, output);
+                });
             }
         },
     );
-    output
+}
+
+/// Block of output channels by block, where weights are far more than pixels: a block of weights is packed once for all images, which are packed whole.
+fn convolve_blocks(
+    input: &[f32],
+    weight: &Weight,
+    bias: impl Fn(usize) -> [f32; BLOCK] + Sync,
+    shape: &ConvShape,
+    output: &mut [f32],
+) {
+    let level = Level::detect();
+    let taps = shape.offsets();
+    let area = shape.area();
+    for band in shape.bands(shape.height) {
+        let plane = band.input_plane();
+        let mut packed = vec![0.0; shape.batch * shape.inputs * plane];
+        tasks::for_each_chunk(&mut packed, plane, plane, |(), i, packed| {
+            band.pack_input(&input[i * area..][..area], packed, plane);
+        });
+        let mut blocks: Vec<Vec<&mut [f32]>> = Vec::new();
+        blocks.resize_with(shape.outputs.div_ceil(BLOCK), Vec::new);
+        for image in output.chunks_exact_mut(shape.outputs * area) {
+            for (block, planes) in blocks.iter_mut().zip(image.chunks_mut(BLOCK * area)) {
+                block.push(planes);
+            }
+        }
+        let cost = shape.cost() / blocks.len();
+        tasks::for_each(blocks, cost, |packed_weight: &mut Vec<f32>, b, images| {
+            packed_weight.clear();
+            packed_weight.resize(
+                weight.block().min(weight.packed() - b * weight.block()),
+                0.0,
+            );
+            weight.pack(b, packed_weight);
+            let bias = bias(b);
+            let block = Block {
+                level,
+                band,
+                taps: &taps,
+                weight: packed_weight,
+                bias,
+            };
+            for (input, output) in packed.chunks_exact(shape.inputs * plane).zip(images) {
+                block.run(input, output);
+            }
+        });
+    }
 }
 
 fn correlate(input: &[f32], grad: &[f32], shape: &ConvShape) -> Vec<f32> {
@@ -243,10 +339,10 @@ fn correlate_part(
                 }
                 interleave(&flat, o % GRADS, &mut dy[o / GRADS * group..][..group]);
             }
-            let offsets: [usize; ROWS] = match shape.kernel {
-                1 => std::array::from_fn(|i| i * layout.input_channel),
-                _ => offsets(shape.kernel, band.stride()),
-            };
+            let taps = shape.offsets();
+            let offsets: [usize; ROWS] = std::array::from_fn(|r| {
+                r / taps.len() * layout.input_channel + taps[r % taps.len()]
+            });
             let row = shape.inputs * shape.taps();
             let cost = row * group / LANES;
             tasks::for_each_chunk(&mut sums, GRADS * row, cost, |(), b, sums| {

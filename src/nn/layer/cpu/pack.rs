@@ -72,9 +72,10 @@ impl Band {
     /// Flat positions where tiles start and how many pixels they have, so that together they cover
     /// every pixel of the band.
     pub(super) fn tiles(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let vectors = |length: usize| length.div_ceil(2 * LANES);
-        // Rows one by one, or one after the other with what lies between.
-        let by_row = self.rows * vectors(self.width) <= vectors(self.length());
+        // Rows one by one, or one after the other with what lies between: where it takes less time,
+        // of which the vectors of a tile that is not full have more.
+        let time = |length: usize| 2 * length.div_ceil(2 * LANES) + usize::from(length % TILE > 0);
+        let by_row = self.rows * time(self.width) <= time(self.length());
         let (count, distance, length) = if by_row {
             (self.rows, self.stride(), self.width)
         } else {
@@ -156,36 +157,64 @@ pub(super) fn interleave(channel: &[f32], c: usize, group: &mut [f32]) {
     }
 }
 
-/// Weights `[out, in, taps]` in blocks `[in, taps, BLOCK]`, the last one of [`HALF`] a block's channels
-/// where that is enough; zero where it has no channel.
-pub(super) fn pack_weight(weight: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
-    let row = inputs * taps;
-    let mut packed = vec![0.0; outputs.next_multiple_of(HALF) * row];
-    for (block, rows) in packed
-        .chunks_mut(BLOCK * row)
-        .zip(weight.chunks(BLOCK * row))
-    {
-        let width = block.len() / row;
-        for (c, row) in rows.chunks_exact(row).enumerate() {
-            for (to, from) in block[c..].iter_mut().step_by(width).zip(row) {
-                *to = *from;
+/// Weights of a convolution in the order of memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight<'a> {
+    /// `[out, in, taps]`, or `[in, out, taps]` where turned.
+    pub(super) values: &'a [f32],
+    /// Channels out.
+    pub(super) outputs: usize,
+    /// Channels in.
+    pub(super) inputs: usize,
+    /// Numbers of a pair of channels.
+    pub(super) taps: usize,
+    /// Whether they are those of a convolution of which this one gives the input gradient: channels
+    /// swapped, kernels turned by half a turn.
+    pub(super) turned: bool,
+}
+
+impl Weight<'_> {
+    /// Length of a packed block.
+    pub(super) fn block(&self) -> usize {
+        BLOCK * self.inputs * self.taps
+    }
+
+    /// Length of all packed blocks: [`BLOCK`] channels out each, the last one [`HALF`] of them where
+    /// that is enough.
+    pub(super) fn packed(&self) -> usize {
+        self.outputs.next_multiple_of(HALF) * self.inputs * self.taps
+    }
+
+    /// Packs block `b` as `[in, taps, out]` to `packed`, which is zero where it has no channel.
+    pub(super) fn pack(&self, b: usize, packed: &mut [f32]) {
+        let width = packed.len() / (self.inputs * self.taps);
+        let first = b * BLOCK;
+        let count = width.min(self.outputs - first);
+        for (i, packed) in packed.chunks_exact_mut(self.taps * width).enumerate() {
+            for c in 0..count {
+                let to = packed[c..].iter_mut().step_by(width);
+                let kernel = if self.turned {
+                    i * self.outputs + first + c
+                } else {
+                    (first + c) * self.inputs + i
+                };
+                let from = &self.values[kernel * self.taps..][..self.taps];
+                if self.turned {
+                    to.zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+                } else {
+                    to.zip(from).for_each(|(to, from)| *to = *from);
+                }
             }
         }
     }
-    packed
 }
 
-/// Weights of the convolution that gives the input gradient: channels swapped, kernel turned
-/// by half a turn.
-pub(super) fn turn_weight(weight: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
-    let mut turned = vec![0.0; weight.len()];
-    for o in 0..outputs {
-        for i in 0..inputs {
-            let from = &weight[(o * inputs + i) * taps..][..taps];
-            let to = &mut turned[(i * outputs + o) * taps..][..taps];
-            for (to, from) in to.iter_mut().zip(from.iter().rev()) {
-                *to = *from;
-            }
+/// `[rows, columns]` to `[columns, rows]`.
+pub(super) fn turn(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut turned = vec![0.0; matrix.len()];
+    for (i, row) in matrix.chunks_exact(columns.max(1)).take(rows).enumerate() {
+        for (to, from) in turned[i..].iter_mut().step_by(rows).zip(row) {
+            *to = *from;
         }
     }
     turned
