@@ -5,13 +5,13 @@
 
 use super::lanes::LANES;
 use super::micro::{BLOCK, GRADS, Level, ROWS, Stack, TILE};
-use super::pack::{Band, Layout, Weight, interleave};
+use super::pack::{Band, Layout, Weight, interleave, zeros};
 use super::tasks;
+
+pub(in crate::nn::layer) use super::pack::turn;
 
 /// Bytes of packed rows that a task works on: they should stay in its second-level cache.
 const CACHE: usize = 768 * 1024;
-/// How many more weights than pixels there are where the weights decide how a convolution goes.
-const MANY: usize = 8;
 /// Pixels of one channel that go into one scalar product: those of five channels should stay in
 /// the first-level cache.
 const SEGMENTS: usize = 2048;
@@ -112,52 +112,9 @@ pub(in crate::nn::layer) fn input_grad(
     convolve(grad, &shape.weight(weight, true), None, &shape)
 }
 
-/// Gradient of the weight, `[outputs, inputs, k, k]`.
-pub(in crate::nn::layer) fn weight_grad(
-    input: &[f32],
-    grad: &[f32],
-    shape: &ConvShape,
-) -> Vec<f32> {
-    correlate(input, grad, shape)
-}
-
-/// One band of one block of output channels: a block of weights serves all its tiles.
-struct Block<'a> {
-    level: Level,
-    band: Band,
-    /// Distances of the taps of the kernel.
-    taps: &'a [usize],
-    /// Packed weights.
-    weight: &'a [f32],
-    bias: [f32; BLOCK],
-}
-
-impl Block<'_> {
-    /// From packed rows of all channels in to the planes of these channels out.
-    fn run(&self, input: &[f32], output: &mut [f32]) {
-        let input = Stack {
-            values: input,
-            distance: self.band.input_plane(),
-        };
-        let mut tile = [[0.0; TILE]; BLOCK];
-        let mut taps = [0; 9];
-        let taps = &mut taps[..self.taps.len()];
-        let area = self.band.height * self.band.width;
-        for (start, pixels) in self.band.tiles() {
-            for (tap, offset) in taps.iter_mut().zip(self.taps) {
-                *tap = start + offset;
-            }
-            self.level
-                .tile(input, taps, self.weight, self.bias, pixels, &mut tile);
-            for (plane, tile) in output.chunks_exact_mut(area).zip(&tile) {
-                self.band.unpack(&tile[..pixels], start, plane);
-            }
-        }
-    }
-}
-
 fn convolve(input: &[f32], weight: &Weight, bias: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
-    let mut output = vec![0.0; shape.batch * shape.outputs * shape.area()];
+    let area = shape.area();
+    let mut output = vec![0.0; shape.batch * shape.outputs * area];
     if output.is_empty() || shape.inputs == 0 {
         return output;
     }
@@ -167,111 +124,57 @@ fn convolve(input: &[f32], weight: &Weight, bias: Option<&[f32]>, shape: &ConvSh
             bias.copied().unwrap_or(0.0)
         })
     };
-    if shape.taps() * shape.outputs > MANY * shape.batch * shape.area() {
-        convolve_blocks(input, weight, bias, shape, &mut output);
-    } else {
-        convolve_images(input, weight, bias, shape, &mut output);
-    }
-    output
-}
-
-/// Image by image: its rows are packed band by band, the weights once.
-fn convolve_images(
-    input: &[f32],
-    weight: &Weight,
-    bias: impl Fn(usize) -> [f32; BLOCK] + Sync,
-    shape: &ConvShape,
-    output: &mut [f32],
-) {
     let level = Level::detect();
-    let mut packed_weight = vec![0.0; weight.packed()];
+    let mut weights = vec![0.0; weight.packed()];
     let block = weight.block();
-    tasks::for_each_chunk(&mut packed_weight, block, block, |(), b, packed| {
+    tasks::for_each_chunk(&mut weights, block, block, |(), b, packed| {
         weight.pack(b, packed);
     });
     let row = shape.inputs * shape.stride() * size_of::<f32>();
     let rows = (CACHE / row).saturating_sub(shape.kernel - 1).max(4);
-    let image = shape.inputs * shape.area();
-    let taps = shape.offsets();
+    let image = shape.inputs * area;
+    let offsets = shape.offsets();
     let cost = shape.cost() / shape.batch;
     tasks::for_each_chunk(
-        output,
-        shape.outputs * shape.area(),
+        &mut output,
+        shape.outputs * area,
         cost,
         |packed: &mut Vec<f32>, n, output| {
             for band in shape.bands(rows) {
                 let plane = band.input_plane();
-                packed.clear();
-                packed.resize(shape.inputs * plane, 0.0);
+                let packed = zeros(packed, shape.inputs * plane);
                 band.pack_input(&input[n * image..][..image], packed, plane);
-                // Within an image, too: there may be fewer images than threads.
-                let length = BLOCK * shape.area();
+                let packed = Stack {
+                    values: packed,
+                    distance: plane,
+                    offsets: &offsets,
+                };
+                // In parallel within an image, too: there may be fewer images than threads.
                 let cost = cost * band.rows / shape.height / shape.outputs.div_ceil(BLOCK);
-                tasks::for_each_chunk(output, length, cost, |(), b, output| {
-                    let weight = &packed_weight[b * block..];
-                    let weight = &weight[..block.min(weight.len())];
-                    let block = Block {
-                        level,
-                        band,
-                        taps: &taps,
-                        weight,
-                        bias: bias(b),
-                    };
-                    block.run(packed, output);
+                tasks::for_each_chunk(output, BLOCK * area, cost, |(), b, output| {
+                    // A block of weights serves the whole band.
+                    let weight = &weights[b * block..weights.len().min((b + 1) * block)];
+                    let init = bias(b);
+                    let mut tile = [[0.0; TILE]; BLOCK];
+                    for pixels in band.tiles() {
+                        level.tile(packed, weight, init, pixels.clone(), &mut tile);
+                        for (plane, tile) in output.chunks_exact_mut(area).zip(&tile) {
+                            band.unpack(&tile[..pixels.len()], pixels.start, plane);
+                        }
+                    }
                 });
             }
         },
     );
+    output
 }
 
-/// Block of output channels by block, where weights are far more than pixels: a block of weights is packed once for all images, which are packed whole.
-fn convolve_blocks(
+/// Gradient of the weight, `[outputs, inputs, k, k]`.
+pub(in crate::nn::layer) fn weight_grad(
     input: &[f32],
-    weight: &Weight,
-    bias: impl Fn(usize) -> [f32; BLOCK] + Sync,
+    grad: &[f32],
     shape: &ConvShape,
-    output: &mut [f32],
-) {
-    let level = Level::detect();
-    let taps = shape.offsets();
-    let area = shape.area();
-    for band in shape.bands(shape.height) {
-        let plane = band.input_plane();
-        let mut packed = vec![0.0; shape.batch * shape.inputs * plane];
-        tasks::for_each_chunk(&mut packed, plane, plane, |(), i, packed| {
-            band.pack_input(&input[i * area..][..area], packed, plane);
-        });
-        let mut blocks: Vec<Vec<&mut [f32]>> = Vec::new();
-        blocks.resize_with(shape.outputs.div_ceil(BLOCK), Vec::new);
-        for image in output.chunks_exact_mut(shape.outputs * area) {
-            for (block, planes) in blocks.iter_mut().zip(image.chunks_mut(BLOCK * area)) {
-                block.push(planes);
-            }
-        }
-        let cost = shape.cost() / blocks.len();
-        tasks::for_each(blocks, cost, |packed_weight: &mut Vec<f32>, b, images| {
-            packed_weight.clear();
-            packed_weight.resize(
-                weight.block().min(weight.packed() - b * weight.block()),
-                0.0,
-            );
-            weight.pack(b, packed_weight);
-            let bias = bias(b);
-            let block = Block {
-                level,
-                band,
-                taps: &taps,
-                weight: packed_weight,
-                bias,
-            };
-            for (input, output) in packed.chunks_exact(shape.inputs * plane).zip(images) {
-                block.run(input, output);
-            }
-        });
-    }
-}
-
-fn correlate(input: &[f32], grad: &[f32], shape: &ConvShape) -> Vec<f32> {
+) -> Vec<f32> {
     let units: Vec<(usize, Band)> = (0..shape.batch)
         .flat_map(|n| {
             shape
@@ -285,7 +188,7 @@ fn correlate(input: &[f32], grad: &[f32], shape: &ConvShape) -> Vec<f32> {
     let parts: Vec<&[(usize, Band)]> = units.chunks(per_part).collect();
     let cost = shape.cost() / parts.len().max(1);
     let sums = tasks::map(parts.len(), cost, |i| {
-        correlate_part(parts[i], input, grad, shape)
+        weight_grad_part(parts[i], input, grad, shape)
     });
     let mut parts = sums.into_iter();
     let size = shape.outputs * shape.inputs * shape.taps();
@@ -299,7 +202,7 @@ fn correlate(input: &[f32], grad: &[f32], shape: &ConvShape) -> Vec<f32> {
 }
 
 /// Sum over some bands of some images.
-fn correlate_part(
+fn weight_grad_part(
     units: &[(usize, Band)],
     input: &[f32],
     grad: &[f32],
@@ -315,11 +218,8 @@ fn correlate_part(
         let band = units[0].1;
         for units in units.chunks((SEGMENTS / band.grad_plane()).max(1)) {
             let layout = Layout::new(&band, units.len());
-            x.clear();
-            x.resize(
-                shape.inputs.next_multiple_of(channels) * layout.input_channel,
-                0.0,
-            );
+            let inputs = shape.inputs.next_multiple_of(channels);
+            let x = zeros(&mut x, inputs * layout.input_channel);
             for (g, (n, band)) in units.iter().enumerate() {
                 band.pack_input(
                     &input[n * shape.inputs * shape.area()..][..shape.inputs * shape.area()],
@@ -328,21 +228,18 @@ fn correlate_part(
                 );
             }
             let group = GRADS * layout.grad_channel;
-            dy.clear();
-            dy.resize(shape.outputs.div_ceil(GRADS) * group, 0.0);
-            flat.clear();
-            flat.resize(layout.grad_channel, 0.0);
+            let dy = zeros(&mut dy, shape.outputs.div_ceil(GRADS) * group);
+            let flat = zeros(&mut flat, layout.grad_channel);
             for o in 0..shape.outputs {
                 for (g, (n, band)) in units.iter().enumerate() {
                     let plane = &grad[(n * shape.outputs + o) * shape.area()..][..shape.area()];
                     band.pack_grad(plane, &mut flat[g * layout.grad_slot..]);
                 }
-                interleave(&flat, o % GRADS, &mut dy[o / GRADS * group..][..group]);
+                interleave(flat, o % GRADS, &mut dy[o / GRADS * group..][..group]);
             }
             let taps = shape.offsets();
-            let offsets: [usize; ROWS] = std::array::from_fn(|r| {
-                r / taps.len() * layout.input_channel + taps[r % taps.len()]
-            });
+            let offset = |r: usize| r / taps.len() * layout.input_channel + taps[r % taps.len()];
+            let offsets: [usize; ROWS] = std::array::from_fn(offset);
             let row = shape.inputs * shape.taps();
             let cost = row * group / LANES;
             tasks::for_each_chunk(&mut sums, GRADS * row, cost, |(), b, sums| {
@@ -351,11 +248,12 @@ fn correlate_part(
                     let x = Stack {
                         values: x,
                         distance: layout.input_slot,
+                        offsets: &offsets,
                     };
-                    let dots = level.dots(dy, layout.length, x, &offsets);
-                    for (sums, dots) in sums.chunks_exact_mut(row).zip(dots) {
-                        for (sum, dot) in sums[i * ROWS..].iter_mut().zip(dots) {
-                            *sum += dot;
+                    let dots = level.dots(dy, layout.length, x);
+                    for (c, sums) in sums.chunks_exact_mut(row).enumerate() {
+                        for (sum, dots) in sums[i * ROWS..].iter_mut().zip(&dots) {
+                            *sum += dots[c];
                         }
                     }
                 }

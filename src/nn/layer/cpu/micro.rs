@@ -3,6 +3,8 @@
 //! What a loop computes has the same bits with vectors of eight and of sixteen numbers: every sum
 //! over pixels or channels keeps its order, and a wider vector holds more sums.
 
+use std::ops::Range;
+
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
 use super::lanes::{LANES, Lanes, Portable};
@@ -47,104 +49,97 @@ impl Level {
         Self::Portable
     }
 
-    /// Sums over input channels and taps, for the first `pixels` pixels of `out`:
-    /// `out[c][p] = init[c] + sum_ch sum_t weight[ch][t][c] * input[ch * plane + offsets[t] + p]`.
+    /// Sums over input channels and taps for `pixels`, which go to the start of `out`:
+    /// `init[c] + sum_ch sum_t weight[ch][t][c] * input[ch * distance + offsets[t] + p]`.
     /// `weight` has [`BLOCK`] output channels or [`HALF`], which its length decides.
     pub(super) fn tile(
         self,
         input: Stack,
-        offsets: &[usize],
         weight: &[f32],
         init: [f32; BLOCK],
-        pixels: usize,
+        pixels: Range<usize>,
         out: &mut Tile,
     ) {
         match self {
-            Self::Portable => tile::<Portable, _, HALF>(input, offsets, weight, init, pixels, out),
+            Self::Portable => tile::<Portable, _, HALF>(input, weight, init, pixels, out),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `detect` made this value after it found the instructions.
-            Self::Avx2 => unsafe { tile_avx2(input, offsets, weight, init, pixels, out) },
+            Self::Avx2 => unsafe { tile_avx2(input, weight, init, pixels, out) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Self::Avx512 => unsafe { tile_avx512(input, offsets, weight, init, pixels, out) },
+            Self::Avx512 => unsafe { tile_avx512(input, weight, init, pixels, out) },
         }
     }
 
     /// Scalar products of [`GRADS`] channels of gradients with [`ROWS`] rows of inputs, over
     /// pieces (one per band and image) of `length`, a multiple of [`LANES`]:
-    /// `sums[c][r] = sum_g sum_p grad[g][p][c] * input[g * plane + offsets[r] + p]`. The pixels of
+    /// `sums[r][c] = sum_g sum_p grad[g][p][c] * input[g * distance + offsets[r] + p]`. The pixels of
     /// the gradients are in groups of [`LANES`], which those of the channels follow in turn.
-    pub(super) fn dots(
-        self,
-        grad: &[f32],
-        length: usize,
-        input: Stack,
-        offsets: &[usize; ROWS],
-    ) -> Dots {
+    pub(super) fn dots(self, grad: &[f32], length: usize, input: Stack) -> Dots {
         match self {
-            Self::Portable => dots::<Portable, _, GRADS, 3>(grad, length, input, offsets),
+            Self::Portable => dots::<Portable, _, GRADS, 3>(grad, length, input),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: `detect` made this value after it found the instructions.
-            Self::Avx2 => unsafe { dots_avx2(grad, length, input, offsets) },
+            Self::Avx2 => unsafe { dots_avx2(grad, length, input) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Self::Avx512 => unsafe { dots_avx512(grad, length, input, offsets) },
+            Self::Avx512 => unsafe { dots_avx512(grad, length, input) },
         }
     }
 }
 
-/// Stack at one distance.
+/// Planes at one distance, and the shifts in which they are read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stack<'a> {
     /// The numbers.
     pub(super) values: &'a [f32],
     /// From one plane to the next.
     pub(super) distance: usize,
+    /// Where the rows of a loop start in each plane.
+    pub(super) offsets: &'a [usize],
 }
 
 /// What [`Level::dots`] gives.
-pub(super) type Dots = [[f32; ROWS]; GRADS];
+pub(super) type Dots = [[f32; GRADS]; ROWS];
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn tile_avx2(
     input: Stack,
-    offsets: &[usize],
     weight: &[f32],
     init: [f32; BLOCK],
-    pixels: usize,
+    pixels: Range<usize>,
     out: &mut Tile,
 ) {
-    tile::<Avx2, _, HALF>(input, offsets, weight, init, pixels, out);
+    tile::<Avx2, _, HALF>(input, weight, init, pixels, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
 fn tile_avx512(
     input: Stack,
-    offsets: &[usize],
     weight: &[f32],
     init: [f32; BLOCK],
-    pixels: usize,
+    pixels: Range<usize>,
     out: &mut Tile,
 ) {
-    if weight.len() == input.count() * offsets.len() * BLOCK {
-        tile::<Avx512, _, BLOCK>(input, offsets, weight, init, pixels, out);
+    if weight.len() == input.count() * input.offsets.len() * BLOCK {
+        tile::<Avx512, _, BLOCK>(input, weight, init, pixels, out);
     } else {
-        tile::<Avx512, _, HALF>(input, offsets, weight, init, pixels, out);
+        tile::<Avx512, _, HALF>(input, weight, init, pixels, out);
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn dots_avx2(grad: &[f32], length: usize, input: Stack, offsets: &[usize; ROWS]) -> Dots {
-    dots::<Avx2, _, GRADS, 3>(grad, length, input, offsets)
+fn dots_avx2(grad: &[f32], length: usize, input: Stack) -> Dots {
+    dots::<Avx2, _, GRADS, 3>(grad, length, input)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512dq")]
-fn dots_avx512(grad: &[f32], length: usize, input: Stack, offsets: &[usize; ROWS]) -> Dots {
-    dots::<Avx512, _, { GRADS / 2 }, ROWS>(grad, length, input, offsets)
+fn dots_avx512(grad: &[f32], length: usize, input: Stack) -> Dots {
+    dots::<Avx512, _, { GRADS / 2 }, ROWS>(grad, length, input)
 }
 
 impl Stack<'_> {
@@ -157,49 +152,48 @@ impl Stack<'_> {
 #[inline(always)]
 fn tile<L: Lanes<N>, const N: usize, const C: usize>(
     input: Stack,
-    offsets: &[usize],
     weight: &[f32],
     init: [f32; BLOCK],
-    pixels: usize,
+    pixels: Range<usize>,
     out: &mut Tile,
 ) {
-    let width = weight.len() / (input.count() * offsets.len());
+    let width = weight.len() / (input.count() * input.offsets.len());
     for c in (0..width).step_by(C) {
-        for p in (0..pixels).step_by(WIDE * N) {
+        for p in pixels.clone().step_by(WIDE * N) {
             let (init, out) = (&init[c..c + C], &mut out[c..c + C]);
+            let at = (p, p - pixels.start);
             let weight = (weight, width, c);
-            match (pixels - p).div_ceil(N) {
-                1 => part::<L, N, C, 1>(input, offsets, weight, init, p, out),
-                2 => part::<L, N, C, 2>(input, offsets, weight, init, p, out),
-                _ => part::<L, N, C, WIDE>(input, offsets, weight, init, p, out),
+            match (pixels.end - p).div_ceil(N) {
+                1 => part::<L, N, C, 1>(input, weight, init, at, out),
+                2 => part::<L, N, C, 2>(input, weight, init, at, out),
+                _ => part::<L, N, C, WIDE>(input, weight, init, at, out),
             }
         }
     }
 }
 
-/// `C` channels of `V` vectors of a tile, from pixel `at`; `weight` comes with the number of channels
+/// `C` channels of `V` vectors of a tile, from pixel `from` to `to`; `weight` comes with the number of channels
 /// that it has and the first of these.
 #[inline(always)]
 fn part<L: Lanes<N>, const N: usize, const C: usize, const V: usize>(
     input: Stack,
-    offsets: &[usize],
     (weight, width, first): (&[f32], usize, usize),
     init: &[f32],
-    at: usize,
+    (from, to): (usize, usize),
     out: &mut [[f32; TILE]],
 ) {
     let mut sums = [[L::splat(0.0); V]; C];
     for c in 0..C {
         sums[c] = [L::splat(init[c]); V];
     }
-    for (input, weight) in input
+    for (plane, weight) in input
         .values
         .chunks_exact(input.distance)
-        .zip(weight.chunks_exact(offsets.len() * width))
+        .zip(weight.chunks_exact(input.offsets.len() * width))
     {
-        for (offset, weight) in offsets.iter().zip(weight.chunks_exact(width)) {
+        for (offset, weight) in input.offsets.iter().zip(weight.chunks_exact(width)) {
             let weight = &weight[first..first + C];
-            let vectors = input[offset + at..][..V * N].as_chunks::<N>().0;
+            let vectors = plane[offset + from..][..V * N].as_chunks::<N>().0;
             // Not closures: they would be compiled without the vector instructions.
             let mut pixels = [L::splat(0.0); V];
             for v in 0..V {
@@ -214,7 +208,7 @@ fn part<L: Lanes<N>, const N: usize, const C: usize, const V: usize>(
         }
     }
     for (out, sums) in out.iter_mut().zip(sums) {
-        let out = out[at..at + V * N].as_chunks_mut::<N>().0;
+        let out = out[to..to + V * N].as_chunks_mut::<N>().0;
         for (out, sum) in out.iter_mut().zip(sums) {
             *out = sum.store();
         }
@@ -227,10 +221,9 @@ fn dots<L: Lanes<N>, const N: usize, const C: usize, const R: usize>(
     grad: &[f32],
     length: usize,
     input: Stack,
-    offsets: &[usize; ROWS],
 ) -> Dots {
-    let mut totals = [[0.0; ROWS]; GRADS];
-    for (k, offsets) in offsets.as_chunks::<R>().0.iter().enumerate() {
+    let mut totals = [[0.0; GRADS]; ROWS];
+    for (k, offsets) in input.offsets.as_chunks::<R>().0.iter().enumerate() {
         let mut sums = [[L::splat(0.0); R]; C];
         for (g, grad) in grad.chunks_exact(length * GRADS).enumerate() {
             let mut rows: [&[[f32; LANES]]; R] = [&[]; R];
@@ -258,19 +251,26 @@ fn dots<L: Lanes<N>, const N: usize, const C: usize, const R: usize>(
                 stored[r][c] = sums[c][r].store();
             }
         }
-        for (r, stored) in stored.iter().enumerate() {
-            add_lanes(stored.as_flattened(), k * R + r, &mut totals);
-        }
+        add_lanes(stored.as_flattened().as_flattened(), &mut totals[k * R..]);
     }
     totals
 }
 
-/// Sums of the lanes of [`GRADS`] vectors. Not a part of the loop above, whose sums would leave
-/// their registers for it.
+/// Sums of the lanes of [`GRADS`] vectors for each of `totals`. Not a part of the loop above, whose
+/// sums would leave their registers for it.
 #[inline(never)]
-fn add_lanes(vectors: &[f32], row: usize, totals: &mut Dots) {
-    for (total, v) in totals.iter_mut().zip(vectors.as_chunks::<LANES>().0) {
-        total[row] = ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
+fn add_lanes(vectors: &[f32], totals: &mut [[f32; GRADS]]) {
+    let vectors = vectors.as_chunks::<LANES>().0.as_chunks::<GRADS>().0;
+    for (totals, vectors) in totals.iter_mut().zip(vectors) {
+        let mut halves = [[0.0; LANES / 2]; GRADS];
+        for (half, v) in halves.iter_mut().zip(vectors) {
+            for (i, half) in half.iter_mut().enumerate() {
+                *half = v[i] + v[i + LANES / 2];
+            }
+        }
+        for (total, v) in totals.iter_mut().zip(halves) {
+            *total = (v[0] + v[1]) + (v[2] + v[3]);
+        }
     }
 }
 
@@ -336,8 +336,9 @@ mod tests {
                     let input = Stack {
                         values: &input,
                         distance,
+                        offsets: &offsets,
                     };
-                    level.tile(input, &offsets, &weight, init, pixels, &mut out);
+                    level.tile(input, &weight, init, 0..pixels, &mut out);
                     let channels = out.iter().take(width);
                     channels.flat_map(|c| c[..pixels].to_vec()).collect()
                 });
@@ -364,13 +365,16 @@ mod tests {
                 }
                 sum as f32
             };
-            let expected: Vec<f32> = (0..GRADS * ROWS).map(|i| at(i / ROWS, i % ROWS)).collect();
+            let expected: Vec<f32> = (0..ROWS * GRADS)
+                .map(|i| at(i % GRADS, i / GRADS))
+                .collect();
             check(&expected, &format!("{pieces} pieces"), |level| {
                 let input = Stack {
                     values: &input,
                     distance,
+                    offsets: &offsets,
                 };
-                level.dots(&grad, length, input, &offsets).concat()
+                level.dots(&grad, length, input).concat()
             });
         }
     }

@@ -1,7 +1,22 @@
 //! Copies of image rows with zeros around them, and of weights in the order of the inner loop.
 
+use std::ops::Range;
+
 use super::lanes::LANES;
 use super::micro::{BLOCK, GRADS, HALF, TILE};
+
+/// Bytes of a line of the caches.
+const LINE: usize = 64;
+
+/// `length` zeros in `buffer`, from the start of a cache line on, so that no vector at a multiple of
+/// its length straddles two.
+pub(super) fn zeros(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    let most = LINE / size_of::<f32>();
+    buffer.clear();
+    buffer.resize(length + most, 0.0);
+    let start = buffer.as_ptr().align_offset(LINE).min(most);
+    &mut buffer[start..start + length]
+}
 
 /// Rows of a stack of planes, laid out so that a pixel and its neighbours under the kernel are at
 /// fixed distances: every row is `stride` long, the image's `width` pixels and then zeros.
@@ -69,9 +84,8 @@ impl Band {
         }
     }
 
-    /// Flat positions where tiles start and how many pixels they have, so that together they cover
-    /// every pixel of the band.
-    pub(super) fn tiles(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+    /// Flat positions of tiles, which together cover every pixel of the band.
+    pub(super) fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         // Rows one by one, or one after the other with what lies between: where it takes less time,
         // of which the vectors of a tile that is not full have more.
         let time = |length: usize| 2 * length.div_ceil(2 * LANES) + usize::from(length % TILE > 0);
@@ -82,9 +96,10 @@ impl Band {
             (1, 0, self.length())
         };
         (0..count).flat_map(move |i| {
-            (0..length)
+            let (start, end) = (i * distance, i * distance + length);
+            (start..end)
                 .step_by(TILE)
-                .map(move |at| (i * distance + at, TILE.min(length - at)))
+                .map(move |at| at..end.min(at + TILE))
         })
     }
 
@@ -210,7 +225,7 @@ impl Weight<'_> {
 }
 
 /// `[rows, columns]` to `[columns, rows]`.
-pub(super) fn turn(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(in crate::nn::layer) fn turn(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut turned = vec![0.0; matrix.len()];
     for (i, row) in matrix.chunks_exact(columns.max(1)).take(rows).enumerate() {
         for (to, from) in turned[i..].iter_mut().step_by(rows).zip(row) {

@@ -44,27 +44,6 @@ pub(super) fn for_each_chunk<S: Default>(
     }
 }
 
-/// [`for_each_chunk`] for any items.
-pub(super) fn for_each<T: Send, S: Default>(
-    items: Vec<T>,
-    cost: usize,
-    f: impl Fn(&mut S, usize, T) + Sync + Send,
-) {
-    match split(items.len(), cost) {
-        Some(least) => items
-            .into_par_iter()
-            .with_min_len(least)
-            .enumerate()
-            .for_each_init(S::default, |scratch, (i, item)| f(scratch, i, item)),
-        None => {
-            let mut scratch = S::default();
-            for (i, item) in items.into_iter().enumerate() {
-                f(&mut scratch, i, item);
-            }
-        }
-    }
-}
-
 /// `f(0), f(1), ...`, `count` of them; `cost` is the work of one call in cycles.
 pub(super) fn map<T: Send>(
     count: usize,
