@@ -233,14 +233,28 @@ fn dots<L: Lanes<N>, const N: usize, const C: usize, const R: usize>(
             }
             let grads = grad.as_chunks::<N>().0.as_chunks::<C>().0;
             for v in 0..length / LANES {
-                let mut grad = [L::splat(0.0); C];
-                for c in 0..C {
-                    grad[c] = L::load(&grads[v][c]);
-                }
-                for r in 0..R {
-                    let pixels = L::repeat(&rows[r][v]);
+                // The fewer of the two stay in registers, the others pass.
+                if C < R {
+                    let mut grad = [L::splat(0.0); C];
                     for c in 0..C {
-                        sums[c][r] = grad[c].mul_add(pixels, sums[c][r]);
+                        grad[c] = L::load(&grads[v][c]);
+                    }
+                    for r in 0..R {
+                        let pixels = L::repeat(&rows[r][v]);
+                        for c in 0..C {
+                            sums[c][r] = grad[c].mul_add(pixels, sums[c][r]);
+                        }
+                    }
+                } else {
+                    let mut pixels = [L::splat(0.0); R];
+                    for r in 0..R {
+                        pixels[r] = L::repeat(&rows[r][v]);
+                    }
+                    for c in 0..C {
+                        let grad = L::load(&grads[v][c]);
+                        for r in 0..R {
+                            sums[c][r] = grad.mul_add(pixels[r], sums[c][r]);
+                        }
                     }
                 }
             }
