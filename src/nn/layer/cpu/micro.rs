@@ -73,8 +73,8 @@ impl Level {
 
     /// Scalar products of [`GRADS`] channels of gradients with [`ROWS`] rows of inputs, over
     /// pieces (one per band and image) of `length`, a multiple of [`LANES`]:
-    /// `sums[r][c] = sum_g sum_p grad[g][p][c] * input[g * distance + offsets[r] + p]`. The pixels of
-    /// the gradients are in groups of [`LANES`], which those of the channels follow in turn.
+    /// `sums[r][c] = sum_g sum_p grad[g][p][c] * input[g * distance + offsets[r] + p]`. Gradients lie
+    /// as [`interleave`](super::pack::interleave) leaves them.
     pub(super) fn dots(self, grad: &[f32], length: usize, input: Stack) -> Dots {
         match self {
             Self::Portable => dots::<Portable, _, GRADS, 3>(grad, length, input),
@@ -172,8 +172,8 @@ fn tile<L: Lanes<N>, const N: usize, const C: usize>(
     }
 }
 
-/// `C` channels of `V` vectors of a tile, from pixel `from` to `to`; `weight` comes with the number of channels
-/// that it has and the first of these.
+/// `C` channels of `V` vectors of a tile, from pixel `from` of the input to `to` of the tile;
+/// `weight` comes with the number of channels that it has and the first of these.
 #[inline(always)]
 fn part<L: Lanes<N>, const N: usize, const C: usize, const V: usize>(
     input: Stack,

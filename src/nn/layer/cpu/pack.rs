@@ -8,8 +8,8 @@ use super::micro::{BLOCK, GRADS, HALF, TILE};
 /// Bytes of a line of the caches.
 const LINE: usize = 64;
 
-/// `length` zeros in `buffer`, from the start of a cache line on, so that no vector at a multiple of
-/// its length straddles two.
+/// `length` zeros in `buffer`, from the start of a cache line on, so that no vector at a multiple
+/// of its length straddles two.
 pub(super) fn zeros(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     let most = LINE / size_of::<f32>();
     buffer.clear();
@@ -194,8 +194,8 @@ impl Weight<'_> {
         BLOCK * self.inputs * self.taps
     }
 
-    /// Length of all packed blocks: [`BLOCK`] channels out each, the last one [`HALF`] of them where
-    /// that is enough.
+    /// Length of all packed blocks: [`BLOCK`] channels out each, the last one [`HALF`] of them
+    /// where that is enough.
     pub(super) fn packed(&self) -> usize {
         self.outputs.next_multiple_of(HALF) * self.inputs * self.taps
     }
