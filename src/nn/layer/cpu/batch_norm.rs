@@ -126,14 +126,14 @@ impl Norm<'_> {
         })
     }
 
-    /// Gradients of input, gamma and beta.
+    /// Gradients of gamma and beta; that of the input takes the place of `grad`.
     pub(in crate::nn::layer) fn backward(
         &self,
         input: &[f32],
-        grad: &[f32],
+        grad: &mut [f32],
         statistics: &Statistics,
         planes: &Planes,
-    ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    ) -> (Vec<f32>, Vec<f32>) {
         let sums = planes.sum(|i| {
             let c = i % planes.channels;
             let (_, affine) = self.affine(statistics, c);
@@ -155,16 +155,14 @@ impl Norm<'_> {
                 }
             })
             .collect();
-        let input_grad = planes.fill(|i, output| {
-            let (input, grad) = (planes.plane(input, i), planes.plane(grad, i));
-            map::grad(input, grad, rules[i % planes.channels], output);
+        tasks::for_each_chunk(grad, planes.area, planes.area, |(), i, grad| {
+            map::grad(planes.plane(input, i), rules[i % planes.channels], grad);
         });
-        let (gamma, beta) = (0..planes.channels)
+        (0..planes.channels)
             .map(|c| {
                 let (inverse, _) = self.affine(statistics, c);
                 ((sums[c][1] * inverse) as f32, sums[c][0] as f32)
             })
-            .unzip();
-        (input_grad, gamma, beta)
+            .unzip()
     }
 }

@@ -4,12 +4,14 @@
 //! the pixels of a tile lie at one fixed distance, so that no column matrix is built.
 
 use super::lanes::LANES;
-use super::micro::{BLOCK, Level};
-use super::pack::{Band, Layout, pack_weight, turn_weight};
+use super::micro::{BLOCK, GRADS, Level, ROWS, Stack, TILE};
+use super::pack::{Band, Layout, Weight, interleave, zeros};
 use super::tasks;
 
+pub(in crate::nn::layer) use super::pack::turn;
+
 /// Bytes of packed rows that a task works on: they should stay in its second-level cache.
-const CACHE: usize = 192 * 1024;
+const CACHE: usize = 768 * 1024;
 /// Pixels of one channel that go into one scalar product: those of five channels should stay in
 /// the first-level cache.
 const SEGMENTS: usize = 2048;
@@ -54,6 +56,23 @@ impl ConvShape {
         self.width + self.kernel - 1
     }
 
+    /// Distances of the taps of the kernel in packed rows.
+    fn offsets(&self) -> Vec<usize> {
+        let taps = 0..self.taps();
+        let offset = |t| t / self.kernel * self.stride() + t % self.kernel;
+        taps.map(offset).collect()
+    }
+
+    fn weight<'a>(&self, values: &'a [f32], turned: bool) -> Weight<'a> {
+        Weight {
+            values,
+            outputs: self.outputs,
+            inputs: self.inputs,
+            taps: self.taps(),
+            turned,
+        }
+    }
+
     /// Bands of at most `most` output rows, all of nearly the same height.
     fn bands(&self, most: usize) -> impl Iterator<Item = Band> + Clone + use<> {
         let (height, width, halo) = (self.height, self.width, self.kernel / 2);
@@ -76,10 +95,7 @@ pub(in crate::nn::layer) fn forward(
     bias: Option<&[f32]>,
     shape: &ConvShape,
 ) -> Vec<f32> {
-    match shape.kernel {
-        1 => convolve::<1>(input, weight, bias, shape),
-        _ => convolve::<9>(input, weight, bias, shape),
-    }
+    convolve(input, &shape.weight(weight, false), bias, shape)
 }
 
 /// Gradient of the input from that of the output.
@@ -88,93 +104,73 @@ pub(in crate::nn::layer) fn input_grad(
     weight: &[f32],
     shape: &ConvShape,
 ) -> Vec<f32> {
-    let turned = turn_weight(weight, shape.outputs, shape.inputs, shape.taps());
     let shape = ConvShape {
         inputs: shape.outputs,
         outputs: shape.inputs,
         ..*shape
     };
-    forward(grad, &turned, None, &shape)
+    convolve(grad, &shape.weight(weight, true), None, &shape)
 }
 
-/// `[rows, columns]` to `[columns, rows]`.
-pub(in crate::nn::layer) fn turn(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    turn_weight(matrix, rows, columns, 1)
-}
-
-/// Gradient of the weight, `[outputs, inputs, k, k]`.
-pub(in crate::nn::layer) fn weight_grad(
-    input: &[f32],
-    grad: &[f32],
-    shape: &ConvShape,
-) -> Vec<f32> {
-    match shape.kernel {
-        1 => correlate::<1, 1>(input, grad, shape),
-        _ => correlate::<3, 9>(input, grad, shape),
-    }
-}
-
-/// Distances of the taps of a kernel in packed rows of length `stride`.
-fn offsets<const TAPS: usize>(kernel: usize, stride: usize) -> [usize; TAPS] {
-    std::array::from_fn(|t| t / kernel * stride + t % kernel)
-}
-
-fn convolve<const TAPS: usize>(
-    input: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-    shape: &ConvShape,
-) -> Vec<f32> {
-    let level = Level::detect();
+fn convolve(input: &[f32], weight: &Weight, bias: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
     let area = shape.area();
     let mut output = vec![0.0; shape.batch * shape.outputs * area];
     if output.is_empty() || shape.inputs == 0 {
         return output;
     }
-    let weight = pack_weight(weight, shape.outputs, shape.inputs, TAPS);
-    let block = BLOCK * shape.inputs * TAPS;
+    let bias = |b: usize| {
+        std::array::from_fn(|c| {
+            let bias = bias.and_then(|v| v.get(b * BLOCK + c));
+            bias.copied().unwrap_or(0.0)
+        })
+    };
+    let level = Level::detect();
+    let mut weights = vec![0.0; weight.packed()];
+    let block = weight.block();
+    tasks::for_each_chunk(&mut weights, block, block, |(), b, packed| {
+        weight.pack(b, packed);
+    });
     let row = shape.inputs * shape.stride() * size_of::<f32>();
     let rows = (CACHE / row).saturating_sub(shape.kernel - 1).max(4);
     let image = shape.inputs * area;
+    let offsets = shape.offsets();
     let cost = shape.cost() / shape.batch;
     tasks::for_each_chunk(
         &mut output,
         shape.outputs * area,
         cost,
         |packed: &mut Vec<f32>, n, output| {
-            let input = &input[n * image..][..image];
             for band in shape.bands(rows) {
                 let plane = band.input_plane();
-                packed.clear();
-                packed.resize(shape.inputs * plane, 0.0);
-                band.pack_input(input, packed, plane);
-                let taps = offsets::<TAPS>(shape.kernel, band.stride());
-                let mut tile = [[0.0; _]; BLOCK];
-                for start in band.tiles() {
-                    let taps = taps.map(|t| t + start);
-                    for (b, (output, weight)) in output
-                        .chunks_mut(BLOCK * area)
-                        .zip(weight.chunks_exact(block))
-                        .enumerate()
-                    {
-                        let init = std::array::from_fn(|c| {
-                            bias.and_then(|v| v.get(b * BLOCK + c))
-                                .copied()
-                                .unwrap_or(0.0)
-                        });
-                        level.tile(packed, plane, &taps, weight, init, &mut tile);
+                let packed = zeros(packed, shape.inputs * plane);
+                band.pack_input(&input[n * image..][..image], packed, plane);
+                let packed = Stack {
+                    values: packed,
+                    distance: plane,
+                    offsets: &offsets,
+                };
+                // In parallel within an image, too: there may be fewer images than threads.
+                let cost = cost * band.rows / shape.height / shape.outputs.div_ceil(BLOCK);
+                tasks::for_each_chunk(output, BLOCK * area, cost, |(), b, output| {
+                    // A block of weights serves the whole band.
+                    let weight = &weights[b * block..weights.len().min((b + 1) * block)];
+                    let init = bias(b);
+                    let mut tile = [[0.0; TILE]; BLOCK];
+                    for pixels in band.tiles() {
+                        level.tile(packed, weight, init, pixels.clone(), &mut tile);
                         for (plane, tile) in output.chunks_exact_mut(area).zip(&tile) {
-                            band.unpack(tile, start, plane);
+                            band.unpack(&tile[..pixels.len()], pixels.start, plane);
                         }
                     }
-                }
+                });
             }
         },
     );
     output
 }
 
-fn correlate<const SIDE: usize, const TAPS: usize>(
+/// Gradient of the weight, `[outputs, inputs, k, k]`.
+pub(in crate::nn::layer) fn weight_grad(
     input: &[f32],
     grad: &[f32],
     shape: &ConvShape,
@@ -192,10 +188,10 @@ fn correlate<const SIDE: usize, const TAPS: usize>(
     let parts: Vec<&[(usize, Band)]> = units.chunks(per_part).collect();
     let cost = shape.cost() / parts.len().max(1);
     let sums = tasks::map(parts.len(), cost, |i| {
-        correlate_part::<SIDE, TAPS>(parts[i], input, grad, shape)
+        weight_grad_part(parts[i], input, grad, shape)
     });
     let mut parts = sums.into_iter();
-    let size = shape.outputs * shape.inputs * TAPS;
+    let size = shape.outputs * shape.inputs * shape.taps();
     let mut sums = parts.next().unwrap_or_else(|| vec![0.0; size]);
     for part in parts {
         for (sum, value) in sums.iter_mut().zip(part) {
@@ -206,59 +202,58 @@ fn correlate<const SIDE: usize, const TAPS: usize>(
 }
 
 /// Sum over some bands of some images.
-fn correlate_part<const SIDE: usize, const TAPS: usize>(
+fn weight_grad_part(
     units: &[(usize, Band)],
     input: &[f32],
     grad: &[f32],
     shape: &ConvShape,
 ) -> Vec<f32> {
     let level = Level::detect();
-    let mut sums = vec![0.0; shape.outputs * shape.inputs * TAPS];
-    let (mut x, mut dy) = (Vec::new(), Vec::new());
+    let mut sums = vec![0.0; shape.outputs * shape.inputs * shape.taps()];
+    // The rows of one scalar product: the taps of a channel, or channels.
+    let channels = ROWS / shape.taps();
+    let (mut x, mut dy, mut flat) = (Vec::new(), Vec::new(), Vec::new());
     // Bands of one shape go together, so that the sums of lanes at the end cost little.
     for units in units.chunk_by(|(_, a), (_, b)| a.rows == b.rows) {
         let band = units[0].1;
         for units in units.chunks((SEGMENTS / band.grad_plane()).max(1)) {
             let layout = Layout::new(&band, units.len());
-            x.clear();
-            x.resize(shape.inputs * layout.input_channel, 0.0);
-            dy.clear();
-            dy.resize(
-                shape.outputs.next_multiple_of(BLOCK) * layout.grad_channel,
-                0.0,
-            );
+            let inputs = shape.inputs.next_multiple_of(channels);
+            let x = zeros(&mut x, inputs * layout.input_channel);
             for (g, (n, band)) in units.iter().enumerate() {
-                let image = shape.inputs * shape.area();
                 band.pack_input(
-                    &input[n * image..][..image],
+                    &input[n * shape.inputs * shape.area()..][..shape.inputs * shape.area()],
                     &mut x[g * layout.input_slot..],
                     layout.input_channel,
                 );
-                let image = shape.outputs * shape.area();
-                band.pack_grad(
-                    &grad[n * image..][..image],
-                    &mut dy[g * layout.grad_slot..],
-                    layout.grad_channel,
-                );
             }
-            let row = shape.inputs * TAPS;
-            let cost = BLOCK * row * layout.grad_channel / LANES;
-            tasks::for_each_chunk(&mut sums, BLOCK * row, cost, |(), b, sums| {
-                let dy = &dy[b * BLOCK * layout.grad_channel..][..BLOCK * layout.grad_channel];
-                for (i, x) in x.chunks_exact(layout.input_channel).enumerate() {
-                    for tap in 0..SIDE {
-                        let dots = level.dots::<SIDE>(
-                            dy,
-                            layout.length,
-                            layout.segments,
-                            &x[tap * band.stride()..],
-                            layout.input_slot,
-                        );
-                        for (sums, dots) in sums.chunks_exact_mut(row).zip(dots) {
-                            let to = &mut sums[i * TAPS + tap * SIDE..][..SIDE];
-                            for (sum, dot) in to.iter_mut().zip(dots) {
-                                *sum += dot;
-                            }
+            let group = GRADS * layout.grad_channel;
+            let dy = zeros(&mut dy, shape.outputs.div_ceil(GRADS) * group);
+            let flat = zeros(&mut flat, layout.grad_channel);
+            for o in 0..shape.outputs {
+                for (g, (n, band)) in units.iter().enumerate() {
+                    let plane = &grad[(n * shape.outputs + o) * shape.area()..][..shape.area()];
+                    band.pack_grad(plane, &mut flat[g * layout.grad_slot..]);
+                }
+                interleave(flat, o % GRADS, &mut dy[o / GRADS * group..][..group]);
+            }
+            let taps = shape.offsets();
+            let offset = |r: usize| r / taps.len() * layout.input_channel + taps[r % taps.len()];
+            let offsets: [usize; ROWS] = std::array::from_fn(offset);
+            let row = shape.inputs * shape.taps();
+            let cost = row * group / LANES;
+            tasks::for_each_chunk(&mut sums, GRADS * row, cost, |(), b, sums| {
+                let dy = &dy[b * group..][..group];
+                for (i, x) in x.chunks_exact(channels * layout.input_channel).enumerate() {
+                    let x = Stack {
+                        values: x,
+                        distance: layout.input_slot,
+                        offsets: &offsets,
+                    };
+                    let dots = level.dots(dy, layout.length, x);
+                    for (c, sums) in sums.chunks_exact_mut(row).enumerate() {
+                        for (sum, dots) in sums[i * ROWS..].iter_mut().zip(&dots) {
+                            *sum += dots[c];
                         }
                     }
                 }

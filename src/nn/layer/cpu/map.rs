@@ -117,10 +117,11 @@ passes! {
         })
     }
 
-    /// Input gradient of a normalised channel.
-    fn grad(plane: &[f32], grad: &[f32], rule: NormGrad, output: &mut [f32]) {
-        for ((dx, x), grad) in output.iter_mut().zip(plane).zip(grad) {
-            *dx = rule.affine.scale * rule.affine.gate(*x, *grad) + (rule.slope * x + rule.constant);
+    /// Input gradient of a normalised channel in place of its gradient.
+    fn grad(plane: &[f32], rule: NormGrad, grad: &mut [f32]) {
+        for (grad, x) in grad.iter_mut().zip(plane) {
+            let gated = rule.affine.gate(*x, *grad);
+            *grad = rule.affine.scale * gated + (rule.slope * x + rule.constant);
         }
     }
 }

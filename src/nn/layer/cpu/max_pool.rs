@@ -62,10 +62,47 @@ fn after(a: f32, b: f32) -> bool {
     (b > a) | b.is_nan()
 }
 
-/// Gradient of the input: that of a tile goes to its first maximum in row order.
-pub(in crate::nn::layer) fn backward(input: &[f32], grad: &[f32], shape: &PoolShape) -> Vec<f32> {
+/// Which of the four pixels of each tile is its first maximum in row order: all that the gradient
+/// needs of the input.
+pub(in crate::nn::layer) fn places(input: &[f32], shape: &PoolShape) -> Vec<u8> {
     let (w, half) = (shape.width, shape.width / 2);
-    let mut output = vec![0.0; shape.planes * shape.height * w];
+    let mut places = vec![0; shape.planes * shape.half_area()];
+    if places.is_empty() {
+        return places;
+    }
+    tasks::for_each_chunk(
+        &mut places,
+        shape.half_area(),
+        shape.area(),
+        |(), i, places| {
+            let input = &input[i * shape.area()..][..shape.area()];
+            for (places, rows) in places.chunks_exact_mut(half).zip(input.chunks_exact(2 * w)) {
+                let (upper, lower) = rows.split_at(w);
+                let tiles = upper
+                    .as_chunks::<2>()
+                    .0
+                    .iter()
+                    .zip(lower.as_chunks::<2>().0);
+                for (place, (a, b)) in places.iter_mut().zip(tiles) {
+                    // Which of the four it is, is random: numbers instead of branches.
+                    let below = after(larger(a[0], a[1]), larger(b[0], b[1]));
+                    let right = if below {
+                        after(b[0], b[1])
+                    } else {
+                        after(a[0], a[1])
+                    };
+                    *place = 2 * u8::from(below) + u8::from(right);
+                }
+            }
+        },
+    );
+    places
+}
+
+/// Gradient of the input from `places`.
+pub(in crate::nn::layer) fn backward(places: &[u8], grad: &[f32], shape: &PoolShape) -> Vec<f32> {
+    let (w, half) = (shape.width, shape.width / 2);
+    let mut output = vec![0.0; shape.planes * shape.area()];
     if grad.is_empty() {
         return output;
     }
@@ -74,26 +111,16 @@ pub(in crate::nn::layer) fn backward(input: &[f32], grad: &[f32], shape: &PoolSh
         shape.area(),
         2 * shape.area(),
         |(), i, output| {
-            let input = &input[i * shape.area()..][..shape.area()];
-            let grad = &grad[i * shape.half_area()..][..shape.half_area()];
-            let rows = output
+            let tiles = i * shape.half_area()..(i + 1) * shape.half_area();
+            let (places, grad) = (&places[tiles.clone()], &grad[tiles]);
+            for ((output, places), grad) in output
                 .chunks_exact_mut(2 * w)
-                .zip(input.chunks_exact(2 * w))
-                .zip(grad.chunks_exact(half));
-            for ((output, input), grad) in rows {
-                let (upper, lower) = input.split_at(w);
-                let tiles = upper
-                    .as_chunks::<2>()
-                    .0
-                    .iter()
-                    .zip(lower.as_chunks::<2>().0);
-                for (x, (grad, (a, b))) in grad.iter().zip(tiles).enumerate() {
-                    // Which of the four it is, is random: places instead of branches.
-                    let right_a = usize::from(after(a[0], a[1]));
-                    let right_b = usize::from(after(b[0], b[1]));
-                    let below = usize::from(after(a[right_a], b[right_b]));
-                    let place = [right_a, w + right_b][below];
-                    output[2 * x + place] = *grad;
+                .zip(places.chunks_exact(half))
+                .zip(grad.chunks_exact(half))
+            {
+                for (x, (place, grad)) in places.iter().zip(grad).enumerate() {
+                    let (below, right) = (usize::from(place / 2), usize::from(place % 2));
+                    output[2 * x + below * w + right] = *grad;
                 }
             }
         },

@@ -1,7 +1,22 @@
 //! Copies of image rows with zeros around them, and of weights in the order of the inner loop.
 
+use std::ops::Range;
+
 use super::lanes::LANES;
-use super::micro::{BLOCK, TILE};
+use super::micro::{BLOCK, GRADS, HALF, TILE};
+
+/// Bytes of a line of the caches.
+const LINE: usize = 64;
+
+/// `length` zeros in `buffer`, from the start of a cache line on, so that no vector at a multiple
+/// of its length straddles two.
+pub(super) fn zeros(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    let most = LINE / size_of::<f32>();
+    buffer.clear();
+    buffer.resize(length + most, 0.0);
+    let start = buffer.as_ptr().align_offset(LINE).min(most);
+    &mut buffer[start..start + length]
+}
 
 /// Rows of a stack of planes, laid out so that a pixel and its neighbours under the kernel are at
 /// fixed distances: every row is `stride` long, the image's `width` pixels and then zeros.
@@ -58,54 +73,47 @@ impl Band {
         }
     }
 
-    /// Packs the planes of `grad` (`[planes, height, width]`) without halo at distances of
-    /// `channel`; the places between rows stay zero.
-    pub(super) fn pack_grad(&self, grad: &[f32], packed: &mut [f32], channel: usize) {
-        let stride = self.stride();
-        for (plane, packed) in grad
-            .chunks_exact(self.height * self.width)
-            .zip(packed.chunks_mut(channel))
+    /// Packs a plane of `height` rows without halo; the places between rows stay zero.
+    pub(super) fn pack_grad(&self, plane: &[f32], packed: &mut [f32]) {
+        let rows = &plane[self.start * self.width..];
+        for (row, packed) in rows
+            .chunks_exact(self.width)
+            .zip(packed.chunks_mut(self.stride()).take(self.rows))
         {
-            for i in 0..self.rows {
-                packed[i * stride..][..self.width]
-                    .copy_from_slice(&plane[(self.start + i) * self.width..][..self.width]);
-            }
+            packed[..self.width].copy_from_slice(row);
         }
     }
 
-    /// Flat positions where tiles start, so that together they cover every pixel of the band.
-    pub(super) fn tiles(&self) -> impl Iterator<Item = usize> {
-        let (stride, rows) = (self.stride(), self.rows);
-        let per_row = self.width.div_ceil(TILE);
-        let flat = self.length().div_ceil(TILE);
-        let by_row = rows * per_row <= flat;
-        let count = if by_row { rows * per_row } else { flat };
-        (0..count).map(move |i| {
-            if by_row {
-                i / per_row * stride + i % per_row * TILE
-            } else {
-                i * TILE
-            }
+    /// Flat positions of tiles, which together cover every pixel of the band.
+    pub(super) fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        // Rows one by one, or one after the other with what lies between: where it takes less time,
+        // of which the vectors of a tile that is not full have more.
+        let time = |length: usize| 2 * length.div_ceil(2 * LANES) + usize::from(length % TILE > 0);
+        let by_row = self.rows * time(self.width) <= time(self.length());
+        let (count, distance, length) = if by_row {
+            (self.rows, self.stride(), self.width)
+        } else {
+            (1, 0, self.length())
+        };
+        (0..count).flat_map(move |i| {
+            let (start, end) = (i * distance, i * distance + length);
+            (start..end)
+                .step_by(TILE)
+                .map(move |at| at..end.min(at + TILE))
         })
     }
 
     /// Writes the pixels of a tile that starts at flat position `start` to a plane of the output.
-    pub(super) fn unpack(&self, tile: &[f32; TILE], start: usize, plane: &mut [f32]) {
+    pub(super) fn unpack(&self, tile: &[f32], start: usize, plane: &mut [f32]) {
         let stride = self.stride();
-        let (mut y, mut x) = (start / stride, start % stride);
-        if x + TILE <= self.width {
-            let to = (self.start + y) * self.width + x;
-            plane[to..to + TILE].copy_from_slice(tile);
-            return;
-        }
-        let mut done = 0;
-        while done < TILE && y < self.rows {
+        let (mut y, mut x, mut tile) = (start / stride, start % stride, tile);
+        while !tile.is_empty() && y < self.rows {
             if x < self.width {
-                let count = (self.width - x).min(TILE - done);
+                let count = (self.width - x).min(tile.len());
                 let to = (self.start + y) * self.width + x;
-                plane[to..to + count].copy_from_slice(&tile[done..done + count]);
+                plane[to..to + count].copy_from_slice(&tile[..count]);
             }
-            done += stride - x;
+            tile = &tile[(stride - x).min(tile.len())..];
             (y, x) = (y + 1, 0);
         }
     }
@@ -119,15 +127,13 @@ const SMALL: usize = 128;
 pub(super) struct Layout {
     /// Distance from one image to the next in a channel of packed inputs.
     pub(super) input_slot: usize,
-    /// Distance from one channel of packed inputs to the next.
+    /// Length of a channel of packed inputs.
     pub(super) input_channel: usize,
     /// Distance from one image to the next in a channel of packed gradients.
     pub(super) grad_slot: usize,
-    /// Distance from one channel of packed gradients to the next.
+    /// Length of a channel of packed gradients.
     pub(super) grad_channel: usize,
-    /// Pieces of a scalar product.
-    pub(super) segments: usize,
-    /// Length of a piece.
+    /// Length of a piece of a scalar product.
     pub(super) length: usize,
 }
 
@@ -141,7 +147,6 @@ impl Layout {
                 input_channel: images * band.input_plane(),
                 grad_slot: length,
                 grad_channel: images * length,
-                segments: images,
                 length,
             };
         }
@@ -153,36 +158,78 @@ impl Layout {
             input_channel: length + 2 * band.halo * (band.stride() + 1),
             grad_slot: slot,
             grad_channel: length,
-            segments: 1,
             length,
         }
     }
 }
 
-/// Weights `[out, in, taps]` as `[out / BLOCK, in, taps, BLOCK]`, zero where the last block has no
-/// channel.
-pub(super) fn pack_weight(weight: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
-    let mut packed = vec![0.0; outputs.next_multiple_of(BLOCK) * inputs * taps];
-    for (o, rows) in weight.chunks_exact(inputs * taps).enumerate() {
-        let block = &mut packed[o / BLOCK * BLOCK * inputs * taps..][..BLOCK * inputs * taps];
-        for (to, from) in block[o % BLOCK..].iter_mut().step_by(BLOCK).zip(rows) {
-            *to = *from;
-        }
+/// Puts `channel`, the number `c` of a group of [`GRADS`], beside the others: [`LANES`] pixels of
+/// each in turn.
+pub(super) fn interleave(channel: &[f32], c: usize, group: &mut [f32]) {
+    let groups = group.as_chunks_mut::<LANES>().0.chunks_exact_mut(GRADS);
+    for (group, pixels) in groups.zip(channel.as_chunks().0) {
+        group[c] = *pixels;
     }
-    packed
 }
 
-/// Weights of the convolution that gives the input gradient: channels swapped, kernel turned
-/// by half a turn.
-pub(super) fn turn_weight(weight: &[f32], outputs: usize, inputs: usize, taps: usize) -> Vec<f32> {
-    let mut turned = vec![0.0; weight.len()];
-    for o in 0..outputs {
-        for i in 0..inputs {
-            let from = &weight[(o * inputs + i) * taps..][..taps];
-            let to = &mut turned[(i * outputs + o) * taps..][..taps];
-            for (to, from) in to.iter_mut().zip(from.iter().rev()) {
-                *to = *from;
+/// Weights of a convolution in the order of memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight<'a> {
+    /// `[out, in, taps]`, or `[in, out, taps]` where turned.
+    pub(super) values: &'a [f32],
+    /// Channels out.
+    pub(super) outputs: usize,
+    /// Channels in.
+    pub(super) inputs: usize,
+    /// Numbers of a pair of channels.
+    pub(super) taps: usize,
+    /// Whether they are those of a convolution of which this one gives the input gradient: channels
+    /// swapped, kernels turned by half a turn.
+    pub(super) turned: bool,
+}
+
+impl Weight<'_> {
+    /// Length of a packed block.
+    pub(super) fn block(&self) -> usize {
+        BLOCK * self.inputs * self.taps
+    }
+
+    /// Length of all packed blocks: [`BLOCK`] channels out each, the last one [`HALF`] of them
+    /// where that is enough.
+    pub(super) fn packed(&self) -> usize {
+        self.outputs.next_multiple_of(HALF) * self.inputs * self.taps
+    }
+
+    /// Packs block `b` as `[in, taps, out]` to `packed`, which is zero where it has no channel.
+    pub(super) fn pack(&self, b: usize, packed: &mut [f32]) {
+        let width = packed.len() / (self.inputs * self.taps);
+        let first = b * BLOCK;
+        let count = width.min(self.outputs - first);
+        for (i, packed) in packed.chunks_exact_mut(self.taps * width).enumerate() {
+            for c in 0..count {
+                let to = packed[c..].iter_mut().step_by(width);
+                let kernel = if self.turned {
+                    i * self.outputs + first + c
+                } else {
+                    (first + c) * self.inputs + i
+                };
+                let from = &self.values[kernel * self.taps..][..self.taps];
+                if self.turned {
+                    to.zip(from.iter().rev()).for_each(|(to, from)| *to = *from);
+                } else {
+                    to.zip(from).for_each(|(to, from)| *to = *from);
+                }
             }
+        }
+    }
+}
+
+/// `[rows, columns]` to `[columns, rows]`.
+pub(in crate::nn::layer) fn turn(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut turned = vec![0.0; matrix.len()];
+    for (i, row) in matrix.chunks_exact(columns.max(1)).take(rows).enumerate() {
+        for (to, from) in turned[i..].iter_mut().step_by(rows).zip(row) {
+            *to = *from;
         }
     }
     turned

@@ -8,7 +8,7 @@ use crate::nn::layer::testing::{cpu_seconds, noise};
 
 /// Levels of a U-Net of width 4 on 48x48, one of width 16 on 160x160, and wide ones: batch,
 /// channels, side.
-const LEVELS: [(usize, usize, usize); 11] = [
+const LEVELS: [(usize, usize, usize); 12] = [
     (16, 4, 48),
     (16, 8, 24),
     (16, 16, 12),
@@ -20,6 +20,7 @@ const LEVELS: [(usize, usize, usize); 11] = [
     (16, 16, 64),
     (2, 64, 160),
     (2, 512, 20),
+    (4, 1024, 10),
 ];
 
 #[test]
@@ -71,15 +72,16 @@ fn speed_of_passes() {
         };
         let found = statistics(&x, &planes);
         let pooled = max_pool::forward(&x, &pool);
+        let places = max_pool::places(&x, &pool);
         let rate = |f: &dyn Fn()| x.len() as f64 * 1e-9 / cpu_seconds(f);
         println!(
             "{batch} x {channels} x {side}: statistics {:.2}, norm {:.2}, gradient {:.2}, \
              pool {:.2}, gradient {:.2} numbers/ns",
             rate(&|| drop(statistics(&x, &planes))),
             rate(&|| drop(norm.forward(&x, &found, &planes))),
-            rate(&|| drop(norm.backward(&x, &x, &found, &planes))),
+            rate(&|| drop(norm.backward(&x, &mut x.clone(), &found, &planes))),
             rate(&|| drop(max_pool::forward(&x, &pool))),
-            rate(&|| drop(max_pool::backward(&x, &pooled, &pool))),
+            rate(&|| drop(max_pool::backward(&places, &pooled, &pool))),
         );
     }
 }

@@ -18,13 +18,13 @@ fn split(count: usize, cost: usize) -> Option<usize> {
         .then(|| (TASK / cost.max(1)).max(1))
 }
 
-/// Calls `f(scratch, i, chunk)` for every chunk of `size` numbers; `cost` is the work of one call
+/// Calls `f(scratch, i, chunk)` for every chunk of `size` items; `cost` is the work of one call
 /// in cycles. A scratch value serves several calls, one after the other.
-pub(super) fn for_each_chunk<S: Default>(
-    output: &mut [f32],
+pub(super) fn for_each_chunk<T: Send, S: Default>(
+    output: &mut [T],
     size: usize,
     cost: usize,
-    f: impl Fn(&mut S, usize, &mut [f32]) + Sync + Send,
+    f: impl Fn(&mut S, usize, &mut [T]) + Sync + Send,
 ) {
     if output.is_empty() {
         return;

@@ -175,8 +175,9 @@ impl<B: Kernels> Backward<B, 4> for NormConv {
             let value = state.weight_grad(between.clone(), grad.clone());
             grads.register::<B>(node.id, value);
         }
-        let grad = state.input_grad(between.clone(), grad);
         state.norm.output = B::KEEPS_OUTPUT.then_some(between);
+        // Of an image of this size only the size is needed.
+        let grad = state.input_grad(state.norm.input.clone(), grad);
         let values = B::norm_grads(state.norm, grad);
         let values = [values.x_grad, values.gamma_grad, values.beta_grad];
         for (node, value) in [input_node, gamma_node, beta_node].into_iter().zip(values) {
@@ -223,9 +224,9 @@ fn norm_relu_conv<B: Kernels, C: CheckpointStrategy>(
 }
 
 impl<B: Kernels> Backward<B, 1> for Pool {
-    type State = FloatTensor<B>;
+    type State = B::Pooled;
 
-    fn backward(self, ops: Ops<FloatTensor<B>, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<B::Pooled, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
         let [node] = ops.parents;
         if let Some(node) = node {
@@ -386,10 +387,12 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
 
     fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self> {
         let (input, node) = input.into_parts();
-        let output = B::pool(input.clone());
         match Pool.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(input, output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
+            OpsKind::Tracked(prep) => {
+                let (output, pooled) = B::pool_keeping(input);
+                prep.finish(pooled, output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::pool(input)),
         }
     }
 }

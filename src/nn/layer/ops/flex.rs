@@ -2,6 +2,8 @@
 //!
 //! Numbers of half the precision (`bf16`) are widened, computed with as `f32`, and rounded once.
 
+use std::sync::Arc;
+
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward, FloatTensorOps};
@@ -121,14 +123,22 @@ fn conv_f32(
     ))
 }
 
+/// Gradient of an input; the input back where the kernels do not cover it.
 fn conv_input_grad_f32(
-    input: &FlexTensor,
+    input: FlexTensor,
     weight: &FlexTensor,
     grad: &FlexTensor,
-) -> Option<FlexTensor> {
-    let shape = conv_shape(input, weight)?;
-    let (w, dy) = (Numbers::new(weight)?, Numbers::new(grad)?);
-    Some(tensor(
+) -> Result<FlexTensor, FlexTensor> {
+    let (Some(shape), Some(w), Some(dy)) = (
+        conv_shape(&input, weight),
+        Numbers::new(weight),
+        Numbers::new(grad),
+    ) else {
+        return Err(input);
+    };
+    // It may be the last to hold the input, which need not stay beside its gradient.
+    drop(input);
+    Ok(tensor(
         conv::input_grad(dy.get(), w.get(), &shape),
         [shape.batch, shape.inputs, shape.height, shape.width],
     ))
@@ -275,24 +285,33 @@ fn numbers_of(state: &NormState<Flex>) -> Option<Statistics> {
     })
 }
 
+/// Gradients of a normalisation; the gradient back where the kernels do not cover it.
 fn norm_grads_f32(
     state: &NormState<Flex>,
-    grad: &FlexTensor,
-) -> Option<BatchNormTrainBackward<Flex>> {
-    let shape = sizes(&state.input)?;
+    grad: FlexTensor,
+) -> Result<BatchNormTrainBackward<Flex>, FlexTensor> {
+    let covered = || {
+        let input = (sizes(&state.input)?, Numbers::new(&state.input)?);
+        let parameters = (Numbers::new(&state.gamma)?, Numbers::new(&state.beta)?);
+        Some((input, parameters, numbers_of(state)?))
+    };
+    let (Some(((shape, x), (gamma, beta), statistics)), DType::F32) = (covered(), grad.dtype())
+    else {
+        return Err(grad);
+    };
     let planes = planes(shape);
-    let (x, dy) = (Numbers::new(&state.input)?, Numbers::new(grad)?);
-    let (gamma, beta) = (Numbers::new(&state.gamma)?, Numbers::new(&state.beta)?);
     let norm = Norm {
         gamma: gamma.get(),
         beta: beta.get(),
         epsilon: state.epsilon,
         relu: state.relu,
     };
-    let statistics = numbers_of(state)?;
-    let (input, gamma, beta) = norm.backward(x.get(), dy.get(), &statistics, &planes);
-    Some(BatchNormTrainBackward {
-        x_grad: tensor(input, shape),
+    // The memory of the gradient is used again, where nothing else holds it.
+    let mut dy = grad.into_data();
+    let numbers = dy.as_mut_slice().unwrap_or_default();
+    let (gamma, beta) = norm.backward(x.get(), numbers, &statistics, &planes);
+    Ok(BatchNormTrainBackward {
+        x_grad: FlexTensor::from_data(dy),
         gamma_grad: tensor(gamma, [planes.channels]),
         beta_grad: tensor(beta, [planes.channels]),
     })
@@ -308,14 +327,24 @@ fn pool_f32(input: &FlexTensor) -> Option<FlexTensor> {
     ))
 }
 
-fn pool_grad_f32(input: &FlexTensor, grad: &FlexTensor) -> Option<FlexTensor> {
+/// What the gradient of a pooling needs.
+#[derive(Clone, Debug)]
+pub enum Pooled {
+    /// Where the maxima are in an image of these sizes.
+    Places(Arc<[u8]>, [usize; 4]),
+    /// The input, where the kernels do not cover it.
+    Input(FlexTensor),
+}
+
+fn places_f32(input: &FlexTensor) -> Option<Pooled> {
     let shape = sizes(input)?;
-    let (x, dy) = (Numbers::new(input)?, Numbers::new(grad)?);
-    let output = max_pool::backward(x.get(), dy.get(), &pool_shape(shape));
-    Some(tensor(output, shape))
+    let places = max_pool::places(Numbers::new(input)?.get(), &pool_shape(shape));
+    Some(Pooled::Places(places.into(), shape))
 }
 
 impl Kernels for Flex {
+    type Pooled = Pooled;
+
     fn conv(input: FlexTensor, weight: FlexTensor, bias: Option<FlexTensor>) -> FlexTensor {
         if is_half(&input) {
             return half(Self::conv(wide(input), wide(weight), bias.map(wide)));
@@ -328,8 +357,8 @@ impl Kernels for Flex {
         if is_half(&grad) {
             return half(Self::conv_input_grad(wide(input), wide(weight), wide(grad)));
         }
-        conv_input_grad_f32(&input, &weight, &grad)
-            .unwrap_or_else(|| composed::conv_input_grad::<Self>(input, weight, grad))
+        conv_input_grad_f32(input, &weight, &grad)
+            .unwrap_or_else(|input| composed::conv_input_grad::<Self>(input, weight, grad))
     }
 
     fn conv_weight_grad(input: FlexTensor, weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
@@ -403,7 +432,8 @@ impl Kernels for Flex {
             grads.x_grad = half(grads.x_grad);
             return grads;
         }
-        norm_grads_f32(&state, &grad).unwrap_or_else(|| composed::norm_grads::<Self>(state, grad))
+        norm_grads_f32(&state, grad)
+            .unwrap_or_else(|grad| composed::norm_grads::<Self>(state, grad))
     }
 
     fn pool(input: FlexTensor) -> FlexTensor {
@@ -413,10 +443,27 @@ impl Kernels for Flex {
         pool_f32(&input).unwrap_or_else(|| composed::pool::<Self>(input))
     }
 
-    fn pool_grad(input: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        if is_half(&input) {
-            return half(Self::pool_grad(wide(input), wide(grad)));
+    fn pool_keeping(input: FlexTensor) -> (FlexTensor, Pooled) {
+        let wide = if is_half(&input) {
+            wide(input.clone())
+        } else {
+            input.clone()
+        };
+        let pooled = places_f32(&wide).unwrap_or_else(|| Pooled::Input(input.clone()));
+        (Self::pool(input), pooled)
+    }
+
+    fn pool_grad(pooled: Pooled, grad: FlexTensor) -> FlexTensor {
+        if is_half(&grad) {
+            return half(Self::pool_grad(pooled, wide(grad)));
         }
-        pool_grad_f32(&input, &grad).unwrap_or_else(|| composed::pool_grad::<Self>(input, grad))
+        match pooled {
+            Pooled::Input(input) => composed::pool_grad::<Self>(input, grad),
+            Pooled::Places(places, shape) => {
+                let dy = grad.into_data();
+                let dy = dy.as_slice().unwrap_or_default();
+                tensor(max_pool::backward(&places, dy, &pool_shape(shape)), shape)
+            }
+        }
     }
 }

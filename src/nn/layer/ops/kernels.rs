@@ -33,6 +33,9 @@ pub trait Kernels: Backend {
     /// where the ReLU was at work.
     const KEEPS_OUTPUT: bool = false;
 
+    /// What [`pool_grad`](Self::pool_grad) needs of the input of a pooling.
+    type Pooled: Clone + std::fmt::Debug + Send + 'static;
+
     /// Convolution of kernel 1 or 3, stride 1, same padding.
     fn conv(
         input: FloatTensor<Self>,
@@ -42,7 +45,7 @@ pub trait Kernels: Backend {
         composed::conv::<Self>(input, weight, bias)
     }
 
-    /// Gradient of the input of [`conv`](Self::conv).
+    /// Gradient of the input of [`conv`](Self::conv), of which only the sizes matter.
     fn conv_input_grad(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -146,8 +149,9 @@ pub trait Kernels: Backend {
         composed::pool::<Self>(input)
     }
 
+    /// [`pool`](Self::pool), and what its gradient needs.
+    fn pool_keeping(input: FloatTensor<Self>) -> (FloatTensor<Self>, Self::Pooled);
+
     /// Gradient of the input of [`pool`](Self::pool).
-    fn pool_grad(input: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
-        composed::pool_grad::<Self>(input, grad)
-    }
+    fn pool_grad(pooled: Self::Pooled, grad: FloatTensor<Self>) -> FloatTensor<Self>;
 }

@@ -8,8 +8,8 @@ use burn::backend::libtorch::TchTensor;
 use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
 use tch::Tensor;
 
-use super::Kernels;
 use super::kernels::NormState;
+use super::{Kernels, composed};
 use crate::nn::libtorch::{Convolution, TorchError, batch_norm_backward, channels_last, sound};
 
 fn own(tensor: Tensor) -> TchTensor {
@@ -60,6 +60,8 @@ fn inverse_deviation(variance: &Tensor, epsilon: f64) -> Tensor {
 impl Kernels for LibTorch {
     // The next layer keeps it anyway.
     const KEEPS_OUTPUT: bool = true;
+
+    type Pooled = TchTensor;
 
     fn conv(input: TchTensor, weight: TchTensor, bias: Option<TchTensor>) -> TchTensor {
         let padding = same(&weight).padding;
@@ -197,5 +199,13 @@ impl Kernels for LibTorch {
         own(input
             .tensor
             .max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false))
+    }
+
+    fn pool_keeping(input: TchTensor) -> (TchTensor, TchTensor) {
+        (Self::pool(input.clone()), input)
+    }
+
+    fn pool_grad(input: TchTensor, grad: TchTensor) -> TchTensor {
+        composed::pool_grad::<Self>(input, grad)
     }
 }

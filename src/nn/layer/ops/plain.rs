@@ -128,7 +128,17 @@ macro_rules! plain {
 plain!(burn::backend::Flex);
 
 #[cfg(feature = "cuda")]
-impl Kernels for burn::backend::Cube {}
+impl Kernels for burn::backend::Cube {
+    type Pooled = FloatTensor<Self>;
+
+    fn pool_keeping(input: FloatTensor<Self>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        (Self::pool(input.clone()), input)
+    }
+
+    fn pool_grad(input: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        super::composed::pool_grad::<Self>(input, grad)
+    }
+}
 #[cfg(feature = "cuda")]
 plain!(burn::backend::Cube);
 
