@@ -3,50 +3,17 @@
 import argparse
 import json
 import time
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
+from methods import METHODS
+from methods.host import loader
+from methods.network import UNet
 
-CONV = {2: (nn.Conv2d, nn.BatchNorm2d, nn.ConvTranspose2d, F.max_pool2d),
-        3: (nn.Conv3d, nn.BatchNorm3d, nn.ConvTranspose3d, F.max_pool3d)}
-
-
-class DoubleConv(nn.Sequential):
-    def __init__(self, inputs, outputs, axes):
-        conv, norm, _, _ = CONV[axes]
-        layers = []
-        for a in (inputs, outputs):
-            layers += [
-                conv(a, outputs, 3, padding=1, bias=False),
-                norm(outputs),
-                nn.ReLU(inplace=True),
-            ]
-        super().__init__(*layers)
-
-
-class UNet(nn.Module):
-    def __init__(self, width, depth, inputs, outputs, axes=2):
-        super().__init__()
-        conv, _, up, self.pool = CONV[axes]
-        c = [width << i for i in range(depth + 1)]
-        self.enc = nn.ModuleList(DoubleConv(a, b, axes) for a, b in zip([inputs] + c, c))
-        self.up = nn.ModuleList(
-            up(c[i + 1], c[i], 2, stride=2) for i in reversed(range(depth))
-        )
-        self.dec = nn.ModuleList(DoubleConv(c[i + 1], c[i], axes) for i in reversed(range(depth)))
-        self.out = conv(width, outputs, 1)
-
-    def forward(self, x):
-        features = []
-        for i, block in enumerate(self.enc):
-            x = block(self.pool(x, 2) if i else x)
-            features.append(x)
-        features.pop()
-        for up, block in zip(self.up, self.dec):
-            x = block(torch.cat([features.pop(), up(x)], 1))
-        return self.out(x)
+# Slices of a volume, for methods that know volumes.
+SLICES = 4
 
 
 def dice_bce(logits, target):
@@ -71,9 +38,55 @@ def memory(field):
     return 0
 
 
+def report(a, ends, losses, parameters, before):
+    seconds, cpu = ([(q[k] - p[k]) / a.steps for p, q in zip(ends, ends[1:])] for k in (0, 1))
+    used = torch.cuda.max_memory_allocated() if a.device == "cuda" else memory("VmHWM") - before
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "bytes": used, "losses": losses, "parameters": parameters}))
+
+
+def optimiser_of(model):
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.AdamW(parameters, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05)
+
+
+def pretrain(a, images, device):
+    """The step of a method, its batches made on the host by a thread: when rounds ended, the mean
+    loss of each, the number of trained parameters."""
+    count = len(images)
+    job = SimpleNamespace(
+        images=images.numpy(), volumes=[i // SLICES for i in range(count)], width=a.width,
+        channels=a.channels, size=a.size, steps=a.steps, rounds=a.rounds, device=device,
+        options=json.loads(a.options),
+    )
+    method = METHODS[a.method](job)
+    method.net.train()
+    optimiser = optimiser_of(method.net)
+    ends, means, done = [], [], 0
+    for epoch in range(1, a.rounds + 1):
+        order = torch.randperm(count).view(a.steps, a.batch).tolist()
+        losses = []
+        for batch in loader(lambda i: method.batch(i, epoch), method.order(epoch, order)):
+            method.before(epoch)
+            loss = method.loss(batch, epoch)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            for parameter in method.frozen(epoch):
+                parameter.grad = None
+            optimiser.step()
+            done += 1
+            method.after(epoch, done)
+            losses.append(loss.detach())
+        method.end(epoch)
+        means.append(torch.stack(losses).mean().item())
+        ends.append((time.perf_counter(), time.process_time()))
+    return ends, means, sum(p.numel() for p in method.net.parameters() if p.requires_grad)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--task", default="finetune")
+    parser.add_argument("--method", default="", help="for pretrain: a method of methods/; none is masked reconstruction")
+    parser.add_argument("--options", default="{}", help="of the method, as JSON")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="f32")
     parser.add_argument("--channels-last", action="store_true")
@@ -81,21 +94,25 @@ def main():
                           ("rounds", 4), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     a = parser.parse_args()
+    if a.method and (a.precision != "f32" or a.channels_last):
+        parser.error("methods are compared in f32 and in the usual layout")
     torch.set_num_threads(a.threads)
     torch.manual_seed(1)
     device = torch.device(a.device)
     count = a.batch * a.steps
     axes = 3 if a.task.endswith("3d") else 2
     images = torch.randn(count, a.channels, *[a.size] * axes)
-    masks = (torch.randn(count, 3, *[a.size] * axes) > 1).float()
-    gpu = device.type == "cuda"
+    masks = (torch.randn(0 if a.method else count, 3, *[a.size] * axes) > 1).float()
     before = memory("VmRSS")
+    if a.method:
+        report(a, *pretrain(a, images, device), before)
+        return
     side, patches = 16, (a.size // 16) ** 2
     outputs = a.channels if a.task == "pretrain" else 3
-    model = UNet(a.width, 4, a.channels, outputs, axes).to(device)
+    model = UNet(a.width, a.channels, outputs, axes).to(device)
     layout = torch.channels_last if a.channels_last else torch.contiguous_format
     model = model.to(memory_format=layout)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05)
+    optimiser = optimiser_of(model)
     cast = torch.autocast(device.type, torch.bfloat16, enabled=a.precision == "bf16")
     host = torch.Generator().manual_seed(2)
 
@@ -123,18 +140,16 @@ def main():
 
     step = predict if a.task.startswith("predict") else train
     model.train(step is train)
-    ends = []
+    ends, means = [], []
     for _ in range(a.rounds):
         losses = []
         for i in range(a.steps):
             part = slice(i * a.batch, (i + 1) * a.batch)
             losses.append(step(images[part], masks[part]))
         if step is train:
-            torch.stack(losses).cpu()
+            means.append(torch.stack(losses).mean().item())
         ends.append((time.perf_counter(), time.process_time()))
-    seconds, cpu = ([(q[k] - p[k]) / a.steps for p, q in zip(ends, ends[1:])] for k in (0, 1))
-    used = torch.cuda.max_memory_allocated() if gpu else memory("VmHWM") - before
-    print(json.dumps({"seconds": seconds, "cpu": cpu, "bytes": used}))
+    report(a, ends, means, sum(p.numel() for p in model.parameters()), before)
 
 
 if __name__ == "__main__":

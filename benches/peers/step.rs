@@ -3,27 +3,34 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use amlp_run::data::images::InMemory;
+use amlp_run::data::images::{Images, InMemory};
 use amlp_run::nn::backbone::{UNet, UNet3d};
 use amlp_run::nn::device::{DeviceChoice, open};
 use amlp_run::nn::init::Initialiser;
 use amlp_run::nn::layer::to_slices;
+use amlp_run::nn::weights::Weights;
 use amlp_run::options::{
     AmlpOptions, BackboneOptions, CclMode, ComputePrecision, FinetuneOptions, OptimiserOptions,
-    PretrainOptions, RrlMode,
+    PretrainOptions, RrlMode, TokenizerOptions,
 };
 use amlp_run::pretext::amlp::Amlp;
+use amlp_run::pretext::find;
 use amlp_run::random::{Purpose, Stream};
 use amlp_run::train::{
-    FinetuneJob, Optimiser, PretrainJob, Progress, bce, finetune, pretrain, soft_dice,
+    FinetuneJob, NETWORK, Optimiser, PretrainJob, Progress, bce, finetune, pretrain, soft_dice,
 };
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use serde_json::Value;
 
 /// What is timed.
 struct Case {
     task: String,
+    /// Method to pre-train with; empty for the masked reconstruction that all masked ones share.
+    method: String,
+    /// Its options as JSON, where they are not its defaults.
+    options: Value,
     device: String,
     width: usize,
     batch: usize,
@@ -47,6 +54,8 @@ fn arguments() -> Case {
         |name: &str, default: usize| text(name, &default.to_string()).parse().expect("a number");
     Case {
         task: text("task", "finetune"),
+        method: text("method", ""),
+        options: serde_json::from_str(&text("options", "{}")).expect("options as JSON"),
         device: text("device", "cpu"),
         width: number("width", 16),
         batch: number("batch", 8),
@@ -71,6 +80,12 @@ fn images(case: &Case) -> InMemory {
     let area = case.size * case.size;
     let mut stream = Stream::new(Purpose::Phantom, &[1]);
     let mut block = |n: usize, binary: bool| -> Vec<Vec<f32>> {
+        // No method looks at masks.
+        let count = if binary && case.task == "pretrain" {
+            0
+        } else {
+            count
+        };
         (0..count)
             .map(|_| {
                 (0..n * area)
@@ -86,6 +101,36 @@ fn images(case: &Case) -> InMemory {
         images: block(case.channels, false),
         masks: block(3, true),
         ids: (0..count as u64).collect(),
+    }
+}
+
+/// Slices of a volume, for methods that know volumes.
+const SLICES: usize = 4;
+
+/// Images of which some follow each other as the slices of one volume.
+struct Slices(InMemory);
+
+impl Images for Slices {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn shape(&self) -> [usize; 3] {
+        self.0.shape()
+    }
+    fn id(&self, index: usize) -> u64 {
+        self.0.id(index)
+    }
+    fn image(&self, index: usize, out: &mut [f32]) {
+        self.0.image(index, out);
+    }
+    fn volume(&self, index: usize) -> usize {
+        index / SLICES
+    }
+    fn regions(&self) -> usize {
+        self.0.regions()
+    }
+    fn masks(&self, index: usize, out: &mut [f32]) {
+        self.0.masks(index, out);
     }
 }
 
@@ -124,69 +169,142 @@ fn per_step(ends: &[Moment], steps: usize) -> Vec<[f64; 2]> {
         .collect()
 }
 
-fn train(
+/// What is measured of a training.
+#[derive(Default)]
+struct Measured {
+    /// Seconds per step of each round but the first, on the wall and of processor time.
+    seconds: Vec<[f64; 2]>,
+    /// Greatest memory at the end of the last round.
+    peak: u64,
+    /// Mean loss of each round.
+    losses: Vec<f64>,
+    /// Trained parameters, where they are counted.
+    parameters: Option<usize>,
+}
+
+/// What hears of a training, and what it heard.
+struct Ear {
+    start: Instant,
+    ends: Vec<Moment>,
+    heard: Measured,
+}
+
+impl Ear {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            ends: Vec::new(),
+            heard: Measured::default(),
+        }
+    }
+
+    fn hear(&mut self, progress: &Progress) -> ControlFlow<()> {
+        // The last news of an epoch waits for the device.
+        if progress.step == progress.steps {
+            self.ends.push(now(self.start));
+            self.heard.losses.push(progress.loss);
+            self.heard.peak = memory("VmHWM");
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn measured(self, steps: usize) -> Measured {
+        Measured {
+            seconds: per_step(&self.ends, steps),
+            ..self.heard
+        }
+    }
+}
+
+fn fine_tuning(
     case: &Case,
     images: &InMemory,
     backbone: &BackboneOptions,
     device: &Device,
-) -> Vec<[f64; 2]> {
-    let start = Instant::now();
-    let mut ends = Vec::new();
-    let mut observer = |p: Progress| {
-        // The last news of an epoch waits for the device.
-        if p.step == p.steps {
-            ends.push(now(start));
-        }
-        ControlFlow::Continue(())
+) -> Measured {
+    let options = FinetuneOptions {
+        epochs: case.rounds,
+        batch: case.batch,
+        precision: case.precision,
+        ..FinetuneOptions::default()
     };
-    if case.task == "finetune" {
-        let options = FinetuneOptions {
-            epochs: case.rounds,
-            batch: case.batch,
-            precision: case.precision,
-            ..FinetuneOptions::default()
-        };
-        let job = FinetuneJob {
-            images,
-            validation: None,
-            encoder: None,
-            init: None,
-            backbone,
-            options: &options,
-            pass: case.batch,
-            seed: 1,
-            device,
-            checkpoints: None,
-        };
-        finetune(&job, &mut observer).expect("training");
-    } else {
-        // The masked reconstruction that all masked methods share.
+    let job = FinetuneJob {
+        images,
+        validation: None,
+        encoder: None,
+        init: None,
+        backbone,
+        options: &options,
+        pass: case.batch,
+        seed: 1,
+        device,
+        checkpoints: None,
+    };
+    let mut ear = Ear::new();
+    finetune(&job, &mut |p| ear.hear(&p)).expect("training");
+    ear.measured(case.steps)
+}
+
+/// A pre-training by the method of the case. What it needs beside images is drawn.
+fn pre_training(
+    case: &Case,
+    images: InMemory,
+    backbone: &BackboneOptions,
+    device: &Device,
+) -> Measured {
+    let mut stream = Stream::new(Purpose::Phantom, &[2]);
+    let stride = 1 << backbone.depth;
+    let patches = images.len() * (case.size / stride).pow(2);
+    let labels: Vec<u8> = (0..patches).map(|_| stream.below(2) as u8).collect();
+    let book = TokenizerOptions::default().codebook;
+    let codes: Vec<u16> = (0..patches).map(|_| stream.below(book) as u16).collect();
+    let images = Slices(images);
+    let options = PretrainOptions {
+        epochs: case.rounds,
+        batch: case.batch,
+        precision: case.precision,
+        // Its parameters are counted.
+        keep_network: true,
+        ..PretrainOptions::default()
+    };
+    let job = PretrainJob {
+        images: &images,
+        labels: Some(&labels),
+        codes: Some(&codes),
+        teacher: None,
+        backbone,
+        options: &options,
+        pass: case.batch,
+        seed: 1,
+        device,
+        checkpoints: None,
+    };
+    let mut ear = Ear::new();
+    let mut observer = |p: Progress| ear.hear(&p);
+    let output = if case.method.is_empty() {
         let mut amlp = AmlpOptions::default();
         amlp.mps.enabled = false;
         amlp.amr.enabled = false;
         amlp.rrl.mode = RrlMode::Off;
         amlp.ccl.mode = CclMode::Off;
-        let options = PretrainOptions {
-            epochs: case.rounds,
-            batch: case.batch,
-            precision: case.precision,
-            ..PretrainOptions::default()
-        };
-        let job = PretrainJob {
-            images,
-            labels: None,
-            codes: None,
-            teacher: None,
-            backbone,
-            options: &options,
-            pass: case.batch,
-            seed: 1,
-            device,
-            checkpoints: None,
-        };
-        pretrain::<Amlp>(&job, &amlp, &mut observer).expect("training");
+        pretrain::<Amlp>(&job, &amlp, &mut observer)
+    } else {
+        let entry = find(&case.method).expect("a method");
+        let train = entry.train.expect("a method that trains");
+        train(&job, &case.options, &mut observer)
+    };
+    let network = &output.expect("training").remains[NETWORK];
+    let network = Weights::from_bytes(network, NETWORK.as_ref()).expect("the network");
+    let trained = network.0.iter().filter(|(name, _)| is_trained(name));
+    Measured {
+        parameters: Some(trained.map(|(_, array)| array.values.len()).sum()),
+        ..ear.measured(case.steps)
     }
-    per_step(&ends, case.steps)
+}
+
+/// Statistics are not, nor is the shift of a normalisation that ends a projection.
+fn is_trained(name: &str) -> bool {
+    !name.contains("running_") && !name.ends_with("last_norm.bias")
 }
 
 fn predict(
@@ -270,17 +388,29 @@ fn main() {
         ..BackboneOptions::default()
     };
     let before = memory("VmRSS");
-    let seconds = if in_space {
-        volumes(&case, &device)
-    } else if case.task == "predict" {
-        predict(&case, &images, &backbone, &device)
-    } else {
-        train(&case, &images, &backbone, &device)
+    let steps = |seconds| Measured {
+        seconds,
+        peak: memory("VmHWM"),
+        ..Measured::default()
     };
-    let bytes = memory("VmHWM").saturating_sub(before);
-    let [wall, cpu] = [0, 1].map(|k| seconds.iter().map(|s| s[k]).collect::<Vec<f64>>());
+    let found = if in_space {
+        steps(volumes(&case, &device))
+    } else if case.task == "predict" {
+        steps(predict(&case, &images, &backbone, &device))
+    } else if case.task == "pretrain" {
+        pre_training(&case, images, &backbone, &device)
+    } else {
+        fine_tuning(&case, &images, &backbone, &device)
+    };
+    let [wall, cpu] = [0, 1].map(|k| found.seconds.iter().map(|s| s[k]).collect::<Vec<f64>>());
     println!(
         "{}",
-        serde_json::json!({ "seconds": wall, "cpu": cpu, "bytes": bytes })
+        serde_json::json!({
+            "seconds": wall,
+            "cpu": cpu,
+            "bytes": found.peak.saturating_sub(before),
+            "losses": found.losses,
+            "parameters": found.parameters,
+        })
     );
 }
