@@ -81,7 +81,9 @@ impl Band {
     pub(super) fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         // Rows one by one, or one after the other with what lies between: where it takes less time,
         // of which the vectors of a tile that is not full have more.
-        let time = |length: usize| 2 * length.div_ceil(2 * LANES) + usize::from(length % TILE > 0);
+        let time = |length: usize| {
+            2 * length.div_ceil(2 * LANES) + usize::from(!length.is_multiple_of(TILE))
+        };
         let by_row = self.rows * time(self.width) <= time(self.length());
         let (count, distance, length) = if by_row {
             (self.rows, self.stride(), self.width)
