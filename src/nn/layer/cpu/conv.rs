@@ -132,7 +132,6 @@ fn convolve(input: &[f32], weight: &Weight, bias: Option<&[f32]>, shape: &ConvSh
     });
     let row = shape.inputs * shape.stride() * size_of::<f32>();
     let rows = (CACHE / row).saturating_sub(shape.kernel - 1).max(4);
-    let image = shape.inputs * area;
     let offsets = shape.offsets();
     let cost = shape.cost() / shape.batch;
     tasks::for_each_chunk(
@@ -143,7 +142,9 @@ fn convolve(input: &[f32], weight: &Weight, bias: Option<&[f32]>, shape: &ConvSh
             for band in shape.bands(rows) {
                 let plane = band.input_plane();
                 let packed = zeros(packed, shape.inputs * plane);
-                band.pack_input(&input[n * image..][..image], packed, plane);
+                tasks::for_each_chunk(packed, plane, plane, |(), i, packed| {
+                    band.pack_input(&input[(n * shape.inputs + i) * area..][..area], packed);
+                });
                 let packed = Stack {
                     values: packed,
                     distance: plane,
@@ -212,7 +213,8 @@ fn weight_grad_part(
     let mut sums = vec![0.0; shape.outputs * shape.inputs * shape.taps()];
     // The rows of one scalar product: the taps of a channel, or channels.
     let channels = ROWS / shape.taps();
-    let (mut x, mut dy, mut flat) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut x, mut dy) = (Vec::new(), Vec::new());
+    let area = shape.area();
     // Bands of one shape go together, so that the sums of lanes at the end cost little.
     for units in units.chunk_by(|(_, a), (_, b)| a.rows == b.rows) {
         let band = units[0].1;
@@ -220,23 +222,28 @@ fn weight_grad_part(
             let layout = Layout::new(&band, units.len());
             let inputs = shape.inputs.next_multiple_of(channels);
             let x = zeros(&mut x, inputs * layout.input_channel);
-            for (g, (n, band)) in units.iter().enumerate() {
-                band.pack_input(
-                    &input[n * shape.inputs * shape.area()..][..shape.inputs * shape.area()],
-                    &mut x[g * layout.input_slot..],
-                    layout.input_channel,
-                );
-            }
+            let length = layout.input_channel;
+            tasks::for_each_chunk(x, length, length, |(), i, x| {
+                if i >= shape.inputs {
+                    return;
+                }
+                for (g, (n, band)) in units.iter().enumerate() {
+                    let plane = &input[(n * shape.inputs + i) * area..][..area];
+                    band.pack_input(plane, &mut x[g * layout.input_slot..]);
+                }
+            });
             let group = GRADS * layout.grad_channel;
             let dy = zeros(&mut dy, shape.outputs.div_ceil(GRADS) * group);
-            let flat = zeros(&mut flat, layout.grad_channel);
-            for o in 0..shape.outputs {
-                for (g, (n, band)) in units.iter().enumerate() {
-                    let plane = &grad[(n * shape.outputs + o) * shape.area()..][..shape.area()];
-                    band.pack_grad(plane, &mut flat[g * layout.grad_slot..]);
+            tasks::for_each_chunk(dy, group, group, |flat: &mut Vec<f32>, b, dy| {
+                let flat = zeros(flat, layout.grad_channel);
+                for o in b * GRADS..shape.outputs.min((b + 1) * GRADS) {
+                    for (g, (n, band)) in units.iter().enumerate() {
+                        let plane = &grad[(n * shape.outputs + o) * area..][..area];
+                        band.pack_grad(plane, &mut flat[g * layout.grad_slot..]);
+                    }
+                    interleave(flat, o % GRADS, dy);
                 }
-                interleave(flat, o % GRADS, &mut dy[o / GRADS * group..][..group]);
-            }
+            });
             let taps = shape.offsets();
             let offset = |r: usize| r / taps.len() * layout.input_channel + taps[r % taps.len()];
             let offsets: [usize; ROWS] = std::array::from_fn(offset);

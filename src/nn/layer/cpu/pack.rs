@@ -56,20 +56,13 @@ impl Band {
         self.length().next_multiple_of(LANES)
     }
 
-    /// Packs the planes of `image` (`[planes, height, width]`) with their halo to `packed`, which
-    /// is zero, at distances of `channel`.
-    pub(super) fn pack_input(&self, image: &[f32], packed: &mut [f32], channel: usize) {
-        let stride = self.stride();
-        for (plane, packed) in image
-            .chunks_exact(self.height * self.width)
-            .zip(packed.chunks_mut(channel))
-        {
-            let above = self.start.saturating_sub(self.halo);
-            let below = (self.start + self.rows + self.halo).min(self.height);
-            for y in above..below {
-                packed[(y + self.halo - self.start) * stride + self.halo..][..self.width]
-                    .copy_from_slice(&plane[y * self.width..][..self.width]);
-            }
+    /// Packs a plane of `height` rows with its halo to `packed`, which is zero.
+    pub(super) fn pack_input(&self, plane: &[f32], packed: &mut [f32]) {
+        let above = self.start.saturating_sub(self.halo);
+        let below = (self.start + self.rows + self.halo).min(self.height);
+        for y in above..below {
+            packed[(y + self.halo - self.start) * self.stride() + self.halo..][..self.width]
+                .copy_from_slice(&plane[y * self.width..][..self.width]);
         }
     }
 
@@ -88,7 +81,9 @@ impl Band {
     pub(super) fn tiles(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         // Rows one by one, or one after the other with what lies between: where it takes less time,
         // of which the vectors of a tile that is not full have more.
-        let time = |length: usize| 2 * length.div_ceil(2 * LANES) + usize::from(length % TILE > 0);
+        let time = |length: usize| {
+            2 * length.div_ceil(2 * LANES) + usize::from(!length.is_multiple_of(TILE))
+        };
         let by_row = self.rows * time(self.width) <= time(self.length());
         let (count, distance, length) = if by_row {
             (self.rows, self.stride(), self.width)
