@@ -25,7 +25,9 @@ def blocks(grid, target, least, most, rng, exact=False, persists=False):
         before = mask.sum()
         cap = min(target - before, most)
         for _ in range(10):
-            area, aspect = rng.uniform(least, cap), math.exp(rng.uniform(-1, 1) * math.log(10 / 3))
+            # With less left than a block's least area the interval is reversed, as on our side.
+            area = least + (cap - least) * rng.random()
+            aspect = math.exp(rng.uniform(-1, 1) * math.log(10 / 3))
             h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if h >= grid or w >= grid:
                 continue

@@ -1,10 +1,10 @@
 //! Contrastive losses on embeddings (`methods/contrastive.md` sections 3 and 6).
 
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
-use super::normalise;
+use super::{indices, normalise};
 
-/// What stands in place of a similarity that does not count.
+/// What is added to a similarity that does not count.
 const HIDDEN: f64 = -1e9;
 
 /// Rounding by which the similarity of partners may differ between its two computations.
@@ -23,14 +23,23 @@ pub struct Contrast {
 /// log-sum-exp of its similarities to all others, less the one to its partner; mean over `2n`.
 #[must_use]
 pub fn nt_xent(a: Tensor<2>, b: Tensor<2>, t: f64) -> Contrast {
-    let [n, _] = a.dims();
     let (a, b) = (normalise(a), normalise(b));
     let positive = (a.clone() * b.clone()).sum_dim(1).div_scalar(t);
     let positive = Tensor::cat(vec![positive.clone(), positive], 0);
     let all = Tensor::cat(vec![a, b], 0);
     let logits = all.clone().matmul(all.transpose()).div_scalar(t);
-    let itself = Tensor::<2, Bool>::diag_mask([2 * n, 2 * n], 0, &logits.device()).bool_not();
-    contrast(positive, logits.mask_fill(itself, HIDDEN), false)
+    contrast(positive, without_itself(logits), false)
+}
+
+/// Similarities `[n, n]` with those of rows to themselves hidden. A mask would be as large as they
+/// are, forth and back.
+fn without_itself(logits: Tensor<2>) -> Tensor<2> {
+    let [n, _] = logits.dims();
+    let device = logits.device();
+    let places: Vec<usize> = (0..n).collect();
+    let places: Tensor<2, Int> = indices(&places, &device).reshape([n, 1]);
+    let hidden = Tensor::full([n, 1], HIDDEN, &device);
+    logits.scatter(1, places, hidden, IndexingUpdateOp::Add)
 }
 
 /// InfoNCE of queries `[n, d]` against their keys `[n, d]` and the keys `[k, d]` of a queue, which
@@ -49,18 +58,17 @@ pub fn against_queue(query: Tensor<2>, key: Tensor<2>, queue: Tensor<2>, t: f64)
 fn contrast(positive: Tensor<2>, logits: Tensor<2>, apart: bool) -> Contrast {
     let [n, _] = logits.dims();
     let best = logits.clone().detach().max_dim(1);
-    let hits = positive
-        .clone()
-        .detach()
-        .add_scalar(ROUNDING)
-        .greater_equal(best);
+    let own = positive.clone().detach();
+    let hits = own.clone().add_scalar(ROUNDING).greater_equal(best.clone());
     let retrieved = hits.float().inner().mean();
-    let logits = if apart {
-        Tensor::cat(vec![positive.clone(), logits], 1)
+    let (logits, most) = if apart {
+        let logits = Tensor::cat(vec![positive.clone(), logits], 1);
+        (logits, best.max_pair(own))
     } else {
-        logits
+        (logits, best)
     };
-    let loss = (log_sum_exp(logits) - positive).sum().div_scalar(n as f64);
+    let all = log_sum_exp_below(logits, most);
+    let loss = (all - positive).sum().div_scalar(n as f64);
     Contrast { loss, retrieved }
 }
 
@@ -68,6 +76,11 @@ fn contrast(positive: Tensor<2>, logits: Tensor<2>, apart: bool) -> Contrast {
 #[must_use]
 pub fn log_sum_exp(rows: Tensor<2>) -> Tensor<2> {
     let most = rows.clone().detach().max_dim(1);
+    log_sum_exp_below(rows, most)
+}
+
+/// The same with the greatest values `most` `[n, 1]` at hand.
+fn log_sum_exp_below(rows: Tensor<2>, most: Tensor<2>) -> Tensor<2> {
     (rows - most.clone()).exp().sum_dim(1).log() + most
 }
 
