@@ -575,7 +575,8 @@ def page(options, rows):
     lines = [f"{processor()}, {os.cpu_count()} cores, {platform.system()}.{note}"]
     compared = [row for row in rows if isinstance(row, Row)]
     if compared:
-        versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+        names = [package.split("==")[0] for package in PACKAGES]
+        versions = {name: importlib.metadata.version(name) for name in names}
         lines[0] += (
             f" Both sides with {threads}; medians of {options.repeat} turns. Peers: Python"
             f" {platform.python_version()}, "

@@ -106,10 +106,15 @@ def main():
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     parser.add_argument("--note", default="", help="a word on the machine, for the table")
-    parser.add_argument("--ours", help="a program built before, instead of building it")
+    parser.add_argument("--ours", help="programs built before, instead of building one: PATH, or "
+                        "DEVICE=PATH with commas between")
     a = parser.parse_args()
     devices = a.device.split(",")
-    ours = a.ours or build("libtorch" if any(d.startswith("libtorch") for d in devices) else "")
+    if a.ours:
+        built = dict(part.split("=", 1) if "=" in part else (None, part) for part in a.ours.split(","))
+    else:
+        built = {None: build("libtorch" if any(d.startswith("libtorch") for d in devices) else "")}
+    ours = {device: built.get(device) or built[None] for device in devices}
     theirs = [a.python, os.path.join(ROOT, "benches/peers/step.py")]
     gpu = any(":" in d for d in devices)
     version = subprocess.run([a.python, "-c", "import torch; print(torch.__version__)"], check=True,
@@ -135,7 +140,7 @@ def main():
                                                "--device", "cuda" if gpu else "cpu"]
                     command += ["--channels-last"] if a.channels_last else []
                 else:
-                    command = [ours, *case, "--device", side]
+                    command = [ours[side], *case, "--device", side]
                     command += ["--precision", a.precision] if a.precision != "f32" else []
                 results[side].append(measure(command, a.threads))
         return results
