@@ -151,7 +151,9 @@ def main():
             times = [statistics.median(t for r in found for t in r[k]) for k in ("seconds", "cpu")]
             median[side] = [*times, statistics.median(r["bytes"] for r in found)]
         t, c, m = median["torch"]
-        cells = [f"{t / mt:.2f} x ({c / mc:.2f}), {mm / m:.2f}" for mt, mc, mm in (median[d] for d in devices)]
+        # Processor time comes in hundredths of a second: of a short step there may be none.
+        cells = [f"{t / mt:.2f} x ({f'{c / mc:.2f}' if mc else '-'}), {mm / m:.2f}"
+                 for mt, mc, mm in (median[d] for d in devices)]
         put(f"| {' | '.join(map(str, names))} | {t * 1e3:.3g} ms, {m / 2**20:.0f} MiB | " + " | ".join(cells) + " |")
 
     def put(line):
