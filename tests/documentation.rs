@@ -3,6 +3,9 @@
 //!
 //! After a change of output: `TRYCMD=overwrite cargo test --release --test documentation`.
 
+#[path = "documentation/page.rs"]
+mod page;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -48,16 +51,9 @@ fn walks_through_the_documentation() {
     let page = fs::read_to_string("docs/adding-a-row.md").unwrap();
     let manifest = commands(&page, "toml").join("\n");
     fs::write(ROWS, manifest).unwrap();
-    for page in WALKS {
-        let page = Path::new("docs").join(page);
-        let cases = trycmd::TestCases::new();
-        cases
-            .register_bin("amlp-run", PathBuf::from(env!("CARGO_BIN_EXE_amlp-run")))
-            .case(&page);
-        cases.run();
-        if std::env::var_os("TRYCMD").is_some_and(|v| v == "overwrite") {
-            fs::copy(&page, root().join(&page)).unwrap();
-        }
+    for name in WALKS {
+        let shown = Path::new("docs").join(name);
+        page::run(&shown, &root().join(&shown));
     }
 }
 

@@ -1,6 +1,9 @@
 //! Every pretext task of the registry on small volumes: it learns, it does not collapse, it hands on
 //! an encoder, and it resumes bit by bit. A new method is covered by its line in the registry.
 
+#[path = "methods/volumes.rs"]
+mod volumes;
+
 use std::collections::BTreeSet;
 use std::f64::consts::PI;
 use std::ops::ControlFlow;
@@ -26,37 +29,11 @@ use amlp_run::train::{
     finetune, pretrain as pretext_pretrain,
 };
 use serde_json::{Value, json};
+use volumes::Volumes;
 
 const SIDE: usize = 32;
 /// Slices of a volume.
 const DEEP: usize = 4;
-
-/// Images of volumes of `DEEP` slices.
-struct Volumes(InMemory);
-
-impl Images for Volumes {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-    fn shape(&self) -> [usize; 3] {
-        self.0.shape()
-    }
-    fn id(&self, index: usize) -> u64 {
-        self.0.id(index)
-    }
-    fn image(&self, index: usize, out: &mut [f32]) {
-        self.0.image(index, out);
-    }
-    fn volume(&self, index: usize) -> usize {
-        index / DEEP
-    }
-    fn regions(&self) -> usize {
-        self.0.regions()
-    }
-    fn masks(&self, index: usize, out: &mut [f32]) {
-        self.0.masks(index, out);
-    }
-}
 
 /// A body in air that differs from volume to volume, with a bright lesion; its stripes turn from slice
 /// to slice, alike in all volumes, as anatomy changes along z.
@@ -96,7 +73,10 @@ fn volumes(n: usize) -> Volumes {
             set.masks.push(mask);
         }
     }
-    Volumes(set)
+    Volumes {
+        images: set,
+        slices: DEEP,
+    }
 }
 
 fn backbone() -> BackboneOptions {
@@ -221,7 +201,7 @@ fn run(
     let labels = (entry.needs)(options).clusters.map(|clusters| {
         let grid = Grid::new(images.shape(), clusters.patch).unwrap();
         let rows = images
-            .0
+            .images
             .masks
             .iter()
             .map(|m| grid.lesion_labels(m).unwrap());

@@ -12,3 +12,5 @@ mod pretended;
 mod project;
 #[path = "slurm/real.rs"]
 mod real;
+#[path = "documentation/page.rs"]
+mod shown;

@@ -1,5 +1,8 @@
 //! Our side of `training.py`: one kind of step, on a device, timed. Prints one line of JSON.
 
+#[path = "../../tests/methods/volumes.rs"]
+mod volumes;
+
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -23,6 +26,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
+use volumes::Volumes;
 
 /// What is timed.
 struct Case {
@@ -106,33 +110,6 @@ fn images(case: &Case) -> InMemory {
 
 /// Slices of a volume, for methods that know volumes.
 const SLICES: usize = 4;
-
-/// Images of which some follow each other as the slices of one volume.
-struct Slices(InMemory);
-
-impl Images for Slices {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-    fn shape(&self) -> [usize; 3] {
-        self.0.shape()
-    }
-    fn id(&self, index: usize) -> u64 {
-        self.0.id(index)
-    }
-    fn image(&self, index: usize, out: &mut [f32]) {
-        self.0.image(index, out);
-    }
-    fn volume(&self, index: usize) -> usize {
-        index / SLICES
-    }
-    fn regions(&self) -> usize {
-        self.0.regions()
-    }
-    fn masks(&self, index: usize, out: &mut [f32]) {
-        self.0.masks(index, out);
-    }
-}
 
 /// Bytes of memory that the process holds now, or held at most.
 fn memory(field: &str) -> u64 {
@@ -258,7 +235,10 @@ fn pre_training(
     let labels: Vec<u8> = (0..patches).map(|_| stream.below(2) as u8).collect();
     let book = TokenizerOptions::default().codebook;
     let codes: Vec<u16> = (0..patches).map(|_| stream.below(book) as u16).collect();
-    let images = Slices(images);
+    let images = Volumes {
+        images,
+        slices: SLICES,
+    };
     let options = PretrainOptions {
         epochs: case.rounds,
         batch: case.batch,

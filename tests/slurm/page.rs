@@ -1,7 +1,7 @@
 //! The commands of docs/slurm.md, run and compared on a real Slurm.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::cluster::Cluster;
 
@@ -22,12 +22,5 @@ fn the_page_about_slurm_does_what_it_says() {
     let project = folder.path().join("slurm.in");
     fs::create_dir_all(project.join("experiments")).unwrap();
     fs::copy(root.join(MANIFEST), project.join(MANIFEST)).unwrap();
-    let cases = trycmd::TestCases::new();
-    cases
-        .register_bin("amlp-run", PathBuf::from(env!("CARGO_BIN_EXE_amlp-run")))
-        .case(&shown);
-    cases.run();
-    if std::env::var_os("TRYCMD").is_some_and(|v| v == "overwrite") {
-        fs::copy(&shown, &page).unwrap();
-    }
+    super::shown::run(&shown, &page);
 }
