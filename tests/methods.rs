@@ -357,6 +357,84 @@ fn methods_learn_without_collapse_and_hand_on_an_encoder() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Choices that the publications leave open, or make otherwise: each trains, and trains something
+/// else.
+#[test]
+fn open_choices_change_what_is_trained() {
+    let images = volumes(6);
+    let train = |name: &str, own: Value, pretrain: Value| {
+        let entry = find(name).unwrap();
+        let base = settled(entry, json!({}));
+        let mut options = if name == "pcrl" {
+            settled(entry, json!({ "queue": 24 }))
+        } else {
+            base
+        };
+        if let (Some(options), Value::Object(own)) = (options.as_object_mut(), own) {
+            options.extend(own);
+        }
+        let mut job = serde_json::to_value(training(2, 1e-3)).unwrap();
+        if let (Some(job), Value::Object(more)) = (job.as_object_mut(), pretrain) {
+            job.extend(more);
+        }
+        let job: PretrainOptions = serde_json::from_value(job).unwrap();
+        let out = run((entry, &options), &images, &job, None, &mut go).unwrap();
+        assert!(out.curve.iter().all(|epoch| epoch.loss.is_finite()));
+        (out.encoder, out.curve)
+    };
+    let views = |option: &str, value: Value| json!({ "views": { option: value } });
+    let sparse = |option: &str, value: Value| json!({ "sparse": { option: value } });
+    let own = |option: &str, value: Value| json!({ option: value });
+    let none = || json!({});
+    let choices = [
+        ("simclr", none(), views("range", json!("slice"))),
+        ("simclr", none(), views("foreground", json!(0.9))),
+        ("simclr", none(), views("border", json!("reflect"))),
+        ("simclr", none(), views("distinct_volumes", json!(true))),
+        ("vox2vec", none(), views("distinct_volumes", json!(true))),
+        ("pcrl", none(), views("distinct_volumes", json!(true))),
+        ("pcrl", own("enqueue", json!("between")), none()),
+        ("pcrl", own("beyond", json!("zero")), none()),
+        ("gl", none(), views("range", json!("slice"))),
+        (
+            "gl",
+            json!({ "parts": 3, "bounds": "floor" }),
+            json!({ "batch": 6 }),
+        ),
+        ("gl", own("repeat_volumes", json!(true)), none()),
+        ("gl", own("cells", json!(1)), none()),
+        ("gl", own("jitter_per", json!("batch")), none()),
+        ("gl", own("brightest", json!(1.5)), none()),
+        ("mae", own("skips", json!(0)), none()),
+        ("mae", none(), sparse("encoder", json!("dense"))),
+        ("mae", none(), sparse("statistics", json!("all"))),
+        ("mae", none(), sparse("densify", json!("spark"))),
+        ("mae", none(), sparse("decoder_width", json!(0.25))),
+        ("selfmedmae", own("skips", json!(1)), none()),
+        ("convmae", own("blocks", json!(1)), none()),
+        ("convmae", none(), sparse("densify", json!("spark"))),
+        ("convmae", none(), sparse("encoder", json!("dense"))),
+        ("bootmae", own("block_area", json!([0.02, 0.05])), none()),
+        ("bootmae", own("skips", json!(0)), none()),
+        ("bootmae", own("feature_blocks", json!(1)), none()),
+        ("bootmae", none(), sparse("encoder", json!("dense"))),
+        ("beit2", own("min_block", json!(0.02)), none()),
+    ];
+    for (name, own, pretrain) in choices {
+        // Everything but the choice.
+        let parts = own
+            .get("parts")
+            .map_or_else(none, |p| json!({ "parts": p }));
+        let batch = pretrain
+            .get("batch")
+            .map_or_else(none, |b| json!({ "batch": b }));
+        let plain = train(name, parts, batch);
+        let shown = format!("{name}: {own} {pretrain}");
+        let chosen = train(name, own, pretrain);
+        assert!(plain != chosen, "{shown} changes nothing");
+    }
+}
+
 #[test]
 fn methods_resume_bit_by_bit() {
     let images = volumes(6);
@@ -401,7 +479,11 @@ fn resumes(
 
 #[test]
 fn tokenizers_learn_spread_their_codes_and_resume() {
-    for teacher in [TokenTeacher::OwnMae, TokenTeacher::Hog] {
+    for teacher in [
+        TokenTeacher::OwnMae,
+        TokenTeacher::Hog,
+        TokenTeacher::OwnEma,
+    ] {
         let train = |lr: f64| tokenize(teacher, &training(12, lr), None, &mut go).unwrap();
         let (trained, untrained) = (train(3e-3), train(1e-12));
         let scalars = |out: &PretrainOutput| out.curve.last().unwrap().scalars.clone();

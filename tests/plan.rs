@@ -758,6 +758,39 @@ fn the_whole_network_is_handed_on_where_it_is_asked_for_and_trained() {
 }
 
 #[test]
+fn options_of_one_family_are_nothing_to_the_others() {
+    let study = "[[study]]\ntable = \"T\"\ndata = [\"hecktor/CT\"]\nlabels = [5]\n";
+    let row = |pretext: &str, name: &str, option: &str| {
+        format!(
+            "[[study.variant]]\nname = \"{pretext} {name}\"\npretext = \"{pretext}\"\n{option}\n"
+        )
+    };
+    let mut text = study.to_owned();
+    for pretext in ["simclr", "mae", "simmim"] {
+        text += &row(pretext, "plain", "");
+        text += &row(pretext, "slice", "pretrain.views.range = \"slice\"");
+        text += &row(pretext, "dense", "pretrain.sparse.encoder = \"dense\"");
+    }
+    let compiled = plan_of(&text);
+    let mut stages: Vec<&str> = compiled
+        .plan
+        .stages
+        .iter()
+        .filter_map(|s| s.label.strip_prefix("pretrain "))
+        .filter_map(|label| label.strip_suffix(" hecktor/CT seed 1"))
+        .collect();
+    stages.sort_unstable();
+    let expected = [
+        "mae dense",
+        "mae plain",
+        "simclr plain",
+        "simclr slice",
+        "simmim plain",
+    ];
+    assert_eq!(stages, expected);
+}
+
+#[test]
 fn recipes_of_the_masked_methods() {
     let names = [
         "mae",

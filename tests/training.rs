@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use amlp_run::data::images::InMemory;
@@ -696,6 +697,9 @@ fn at(epoch: usize) -> Moment {
     }
 }
 
+/// A run of ten epochs.
+static TEN_EPOCHS: LazyLock<PretrainOptions> = LazyLock::new(|| short(10));
+
 fn task<'a>(
     options: &AmlpOptions,
     images: &'a InMemory,
@@ -709,7 +713,7 @@ fn task<'a>(
         codes: None,
         teacher: None,
         backbone,
-        epochs: 10,
+        pretrain: &TEN_EPOCHS,
         seed: 1,
         device,
     };

@@ -15,9 +15,11 @@ mod phantom;
 mod prepare;
 mod recipe;
 mod slurm;
+mod sparse;
 mod split;
 mod task;
 mod training;
+mod views;
 
 pub use amlp::{
     AmlpOptions, AmrOptions, AugmentOptions, CclApply, CclMode, CclOptions, LabelOptions, MaskFill,
@@ -41,12 +43,14 @@ pub use prepare::{
 };
 pub use recipe::Recipe;
 pub use slurm::{SlurmJobKind, SlurmOptions, SlurmRequest};
+pub use sparse::{DensifyKind, SparseEncoder, SparseOptions, SparseStatistics};
 pub use split::SplitOptions;
 pub use task::{Frame, Misfit, Needs, PatchClusters, TaskOptions, Tokens, inside, up_to, within};
 pub use training::{
     ComputePrecision, FinetuneOptions, InitOptions, InitPart, LightAugment, OnOutOfMemory,
     PretrainOptions, SegmentationLoss, Transfer, TransferOptions, ValidationSelect,
 };
+pub use views::{Border, IntensityRange, ViewOptions};
 
 /// Options that came later leave the keys of those who do not use them alone.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {

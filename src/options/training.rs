@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::optimiser::FinetuningOptimiser;
-use super::{OptimiserOptions, is_default};
+use super::{OptimiserOptions, SparseOptions, ViewOptions, is_default};
 
 /// What follows when the memory does not hold a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +67,12 @@ pub struct PretrainOptions {
     /// What is handed on to the segmentation network.
     #[serde(skip_serializing_if = "is_default")]
     pub transfer: Transfer,
+    /// How the contrastive methods make views; nothing to the others.
+    #[serde(skip_serializing_if = "is_default")]
+    pub views: ViewOptions,
+    /// The sparse encoder of MAE, ConvMAE, BootMAE and SelfMedMAE; nothing to the others.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sparse: SparseOptions,
     /// Steps per epoch at most; 0 is no limit. The samples differ from epoch to epoch.
     pub max_steps: usize,
     /// Optimiser and schedule.
@@ -83,6 +89,8 @@ impl Default for PretrainOptions {
             precision: ComputePrecision::default(),
             keep_network: false,
             transfer: Transfer::default(),
+            views: ViewOptions::default(),
+            sparse: SparseOptions::default(),
             max_steps: 0,
             optimiser: OptimiserOptions::pretraining(),
         }

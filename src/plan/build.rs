@@ -14,7 +14,7 @@ use super::spec::{
 use super::{DeviceClass, Input, Key, Plan, Stage};
 use crate::options::{
     FinetuneOptions, InitOptions, MeasureOptions, PretrainOptions, SliceOptions, SliceUse,
-    TaskOptions, TokenTeacher, Tokens, Transfer,
+    SparseOptions, TaskOptions, TokenTeacher, Tokens, Transfer, ViewOptions,
 };
 use crate::study::{CellSettings, Column, PretextSpec, Resolved, ResolvedStudy, Row};
 
@@ -502,8 +502,7 @@ impl Builder<'_> {
             let key = self.tokenizer(row, tokens, on, s);
             inputs.push(input("codes", key));
         }
-        let mut pretrain = s.pretrain.clone();
-        pretrain.transfer = crate::study::pretext_transfer(&pretext.name, pretrain.transfer);
+        let mut pretrain = crate::study::pretext_training(&pretext.name, &s.pretrain);
         if let Some(own) = crate::study::pretext_optimiser(pretext, pretrain.batch) {
             pretrain.optimiser = own;
         }
@@ -551,7 +550,9 @@ impl Builder<'_> {
                 .unwrap_or_else(|| s.pretrain.optimiser.clone()),
             // A tokenizer has no network beyond what it hands on.
             keep_network: false,
-            transfer: Transfer::Encoder,
+            transfer: Transfer::default(),
+            views: ViewOptions::default(),
+            sparse: SparseOptions::default(),
             ..s.pretrain.clone()
         };
         self.once(

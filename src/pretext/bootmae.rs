@@ -21,10 +21,6 @@ use crate::nn::weights::Weights;
 use crate::options::{BackboneOptions, BootmaeOptions, patch_side};
 use crate::train::{Kept, Moment, TrainError};
 
-/// Blocks of the feature branch.
-const BLOCKS: usize = 2;
-/// Levels whose features reach the pixel decoder.
-const SKIPS: usize = 2;
 /// Epochs of the two rises of the teacher's decay.
 const RISES: [f64; 2] = [100.0, 300.0];
 /// Name of the teacher in checkpoints.
@@ -44,7 +40,7 @@ pub struct BootMaeMethod {
 pub struct BootMaeNetwork {
     /// What is handed on.
     pub encoder: Encoder,
-    /// Pixels, with skips from the two finest levels.
+    /// Pixels, with skips from the finest levels.
     pub pixels: LightDecoder,
     /// Bottleneck to the feature branch.
     pub densify: Densify,
@@ -118,6 +114,7 @@ impl Masked for BootMaeMethod {
         version: 1,
     };
     const MEASURED: &'static [&'static str] = &["emb_std", "l_pixel", "l_feature"];
+    const SPARSE: bool = true;
     type Options = BootmaeOptions;
     type Model = BootMaeNetwork;
 
@@ -129,10 +126,11 @@ impl Masked for BootMaeMethod {
         let n = grid.patches();
         let masked = count_masked(n, options.ratio, Rounding::KeepDown);
         let share = |s: f64| (s * n as f64).round() as usize;
+        let [least, most] = options.block_area.unwrap_or([16.0 / 196.0, 60.0 / 196.0]);
         let blocks = Blocks {
             target: share(options.blocks).min(masked),
-            min: share(16.0 / 196.0),
-            max: share(60.0 / 196.0).max(1),
+            min: share(least),
+            max: share(most).max(1),
             ending: Ending::Persistent,
         };
         Hiding::Rolled(blocks, masked)
@@ -148,13 +146,14 @@ impl Masked for BootMaeMethod {
         init: &mut Initialiser,
     ) -> Result<(Self, BootMaeNetwork), TrainError> {
         let [channels, _, _] = frame.grid.shape();
-        let half = (frame.width() / 2).max(1);
+        let own = frame.sparse.decoder_channels(frame.width());
+        let (norm, depth) = (frame.backbone.norm, frame.backbone.depth);
         let network = BootMaeNetwork {
             encoder: Encoder::init(frame.backbone, channels, init)?,
-            pixels: LightDecoder::init(init, frame.backbone, channels, SKIPS),
-            densify: Densify::init(init, frame.width(), half),
-            blocks: ResidualBlocks::init(init, frame.backbone.norm, half, BLOCKS),
-            features: Conv2d::init(init, half, frame.width(), 1, true),
+            pixels: LightDecoder::init(init, frame.backbone, frame.sparse, channels, options.skips),
+            densify: Densify::init(init, frame.backbone, frame.sparse.densify, depth, own),
+            blocks: ResidualBlocks::init(init, norm, own, options.feature_blocks),
+            features: Conv2d::init(init, own, frame.width(), 1, true),
         };
         let method = Self {
             options: options.clone(),
@@ -171,9 +170,7 @@ impl Masked for BootMaeMethod {
         meter: &mut Meter,
     ) -> Result<Tensor<1>, TrainError> {
         let (rows, cols) = (seen.grid.rows(), seen.grid.cols());
-        let features = model
-            .encoder
-            .forward_sparse(seen.images.clone(), &seen.visible);
+        let features = seen.encode(&model.encoder);
         let Some(bottleneck) = features.last() else {
             return Err(TrainError::NoImages);
         };
@@ -188,12 +185,12 @@ impl Masked for BootMaeMethod {
         let count = seen.mask.clone().sum();
         let weighed = |losses: Tensor<2>| (losses * weights.clone()).sum() / count.clone();
 
-        let output = model.pixels.forward(&features, &seen.visible);
+        let output = model.pixels.forward(&features, &seen.known);
         let pixel = weighed(patch_losses(output, seen.target.clone(), seen.grid.side()));
 
         let teacher = self.teacher.module();
         let goal = teacher.bottleneck(seen.images.clone().inner()).autodiff();
-        let dense = model.densify.forward(bottleneck.clone(), &seen.visible);
+        let dense = model.densify.forward(bottleneck.clone(), &seen.known);
         let guess = model.features.forward(model.blocks.forward(dense));
         let on_grid = |x: Tensor<4>| to_grid(x, rows, cols);
         let feature = weighed(feature_losses(on_grid(guess), on_grid(goal)));
@@ -221,9 +218,8 @@ impl Masked for BootMaeMethod {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     #[test]
@@ -257,29 +253,31 @@ mod tests {
 
     #[test]
     fn spec_vectors_n12_losses() {
-        let mask = [1., 1., 0., 1., 1., 0., 0., 1., 1.];
-        let found = weights(&mask, 3, 3);
-        let expected = [
-            1.444_444, 1.444_444, 0., 1.555_556, 1.666_667, 0., 0., 1.444_444, 1.333_333,
-        ];
-        for (f, e) in found.iter().zip(expected) {
-            assert!((f - e).abs() < 1e-5, "{found:?}");
-        }
-        let ratio = found.iter().sum::<f32>() / mask.iter().sum::<f32>();
-        assert!((ratio - 1.481_481).abs() < 1e-5);
-        let device = Device::flex();
-        let token = |v: [f32; 4]| -> Tensor<4> {
-            Tensor::<1>::from_floats(v, &device).reshape([1, 4, 1, 1])
-        };
-        let (a, b) = (token([1., 2., 3., 4.]), token([1., 1., 2., 4.]));
-        let normal = host_values(layer_norm(a.clone()));
-        for (f, e) in normal
-            .iter()
-            .zip([-1.341_64, -0.447_213, 0.447_213, 1.341_64])
-        {
-            assert!((f - e).abs() < 1e-5);
-        }
-        let loss = host_values(feature_losses(a, b))[0];
-        assert!((loss - 0.174_258).abs() < 1e-5, "{loss}");
+        on_each_device(|| {
+            let mask = [1., 1., 0., 1., 1., 0., 0., 1., 1.];
+            let found = weights(&mask, 3, 3);
+            let expected = [
+                1.444_444, 1.444_444, 0., 1.555_556, 1.666_667, 0., 0., 1.444_444, 1.333_333,
+            ];
+            for (f, e) in found.iter().zip(expected) {
+                assert!((f - e).abs() < 1e-5, "{found:?}");
+            }
+            let ratio = found.iter().sum::<f32>() / mask.iter().sum::<f32>();
+            assert!((ratio - 1.481_481).abs() < 1e-5);
+            let device = device().inner();
+            let token = |v: [f32; 4]| -> Tensor<4> {
+                Tensor::<1>::from_floats(v, &device).reshape([1, 4, 1, 1])
+            };
+            let (a, b) = (token([1., 2., 3., 4.]), token([1., 1., 2., 4.]));
+            let normal = host_values(layer_norm(a.clone()));
+            for (f, e) in normal
+                .iter()
+                .zip([-1.341_64, -0.447_213, 0.447_213, 1.341_64])
+            {
+                assert!((f - e).abs() < 1e-5);
+            }
+            let loss = host_values(feature_losses(a, b))[0];
+            assert!((loss - 0.174_258).abs() < 1e-5, "{loss}");
+        });
     }
 }

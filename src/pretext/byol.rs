@@ -1,19 +1,16 @@
 //! BYOL: a network predicts what a teacher makes of the other view; no negatives
 //! (`methods/contrastive.md` section 4).
 
-use std::sync::Arc;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, METER, Meter, Ranges, Recipe, Shift, Teacher, ViewBatch, Views, bottleneck,
+    Branch, Jitter, METER, Meter, Recipe, Shift, Source, Teacher, ViewBatch, Views, bottleneck,
     momentum, normalise, rising, spread, width_or,
 };
 use super::{About, Family, Pretext, Setup};
-use crate::data::images::Images;
 use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
@@ -128,12 +125,10 @@ impl Pretext for Byol {
         let widths = [options.width, hidden, options.width];
         let predictor = Projection::init(&mut init, &widths, kind);
         let task = ByolTask {
-            images: setup.images,
-            ranges: Arc::new(Ranges::of(setup.images)),
+            source: Source::new(setup),
             options: options.clone(),
             teacher: Teacher::of(&branch),
             meter: Meter::new(&["emb_std"], setup.device),
-            seed: setup.seed,
             device: setup.device.clone(),
         };
         Ok((task, Network { branch, predictor }))
@@ -146,12 +141,10 @@ impl Pretext for Byol {
 
 /// BYOL over a set of images.
 pub struct ByolTask<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     options: ByolOptions,
     teacher: Teacher<Branch>,
     meter: Meter,
-    seed: u64,
     device: Device,
 }
 
@@ -179,10 +172,9 @@ impl<'a> Task for ByolTask<'a> {
     type Plan = Views<'a>;
 
     fn plan(&self, epoch: usize) -> Views<'a> {
-        let [_, height, width] = self.images.shape();
         let o = &self.options;
         let recipe = |i: usize| Recipe {
-            size: [height, width],
+            size: self.source.size(),
             crop: o.crop,
             jitter: Jitter {
                 chance: 0.8,
@@ -192,8 +184,7 @@ impl<'a> Task for ByolTask<'a> {
             blur: o.blur[i],
             solarise: o.solarise[i],
         };
-        let recipes = [recipe(0), recipe(1)];
-        Views::pair(self.images, &self.ranges, recipes, self.seed, epoch)
+        self.source.views(vec![recipe(0), recipe(1)], epoch)
     }
 
     fn step(
@@ -235,42 +226,47 @@ impl<'a> Task for ByolTask<'a> {
 mod tests {
     use super::super::part::testing::{close, g, number, rows};
     use super::*;
+    use crate::nn::device::testing::on_each_device;
     use crate::nn::weights::host_values;
 
     #[test]
     fn distances_by_hand() {
-        let p = || rows([[1.0, 0.0]]);
-        close(number(distance(p(), p())), 0.0);
-        close(number(distance(p(), rows([[0.0, 3.0]]))), 2.0);
-        close(number(distance(p(), rows([[-2.0, 0.0]]))), 4.0);
-        close(number(distance(p(), rows([[0.6, 0.8]]))), 0.8);
+        on_each_device(|| {
+            let p = || rows([[1.0, 0.0]]);
+            close(number(distance(p(), p())), 0.0);
+            close(number(distance(p(), rows([[0.0, 3.0]]))), 2.0);
+            close(number(distance(p(), rows([[-2.0, 0.0]]))), 4.0);
+            close(number(distance(p(), rows([[0.6, 0.8]]))), 0.8);
+        });
     }
 
     #[test]
     fn fixture_and_gradient() {
-        let p = g(2, 3, [0.5, 0.9, 0.3]).require_grad();
-        let k = g(2, 3, [0.5, 0.9, 1.0]).require_grad();
-        let loss = distance(p.clone(), k.clone());
-        close(number(loss.clone()), 0.360_733);
-        let row = |i: usize| {
-            let of = |t: &Tensor<2>| t.clone().slice([i..i + 1, 0..3]);
-            number(distance(of(&p), of(&k)))
-        };
-        close(row(0), 0.337_880);
-        close(row(1), 0.383_586);
-        let gradients = loss.backward();
-        assert!(k.grad(&gradients).is_none(), "targets take no gradient");
-        let found = host_values(p.grad(&gradients).unwrap());
-        let expected = [
-            -0.348_165, -0.098_569, 0.225_623, -0.289_485, 0.035_793, 0.333_984,
-        ];
-        for (f, e) in found.iter().zip(expected) {
-            close(f64::from(*f), e);
-        }
-        // A step along the gradient turns an embedding and does not stretch it.
-        for (gradient, row) in found.chunks(3).zip(host_values(p).chunks(3)) {
-            let dot: f32 = gradient.iter().zip(row).map(|(a, b)| a * b).sum();
-            assert!(dot.abs() < 1e-6);
-        }
+        on_each_device(|| {
+            let p = g(2, 3, [0.5, 0.9, 0.3]).require_grad();
+            let k = g(2, 3, [0.5, 0.9, 1.0]).require_grad();
+            let loss = distance(p.clone(), k.clone());
+            close(number(loss.clone()), 0.360_733);
+            let row = |i: usize| {
+                let of = |t: &Tensor<2>| t.clone().slice([i..i + 1, 0..3]);
+                number(distance(of(&p), of(&k)))
+            };
+            close(row(0), 0.337_880);
+            close(row(1), 0.383_586);
+            let gradients = loss.backward();
+            assert!(k.grad(&gradients).is_none(), "targets take no gradient");
+            let found = host_values(p.grad(&gradients).unwrap());
+            let expected = [
+                -0.348_165, -0.098_569, 0.225_623, -0.289_485, 0.035_793, 0.333_984,
+            ];
+            for (f, e) in found.iter().zip(expected) {
+                close(f64::from(*f), e);
+            }
+            // A step along the gradient turns an embedding and does not stretch it.
+            for (gradient, row) in found.chunks(3).zip(host_values(p).chunks(3)) {
+                let dot: f32 = gradient.iter().zip(row).map(|(a, b)| a * b).sum();
+                assert!(dot.abs() < 1e-6);
+            }
+        });
     }
 }

@@ -19,9 +19,6 @@ use crate::nn::weights::Weights;
 use crate::options::{BackboneOptions, ConvmaeOptions, patch_side};
 use crate::train::{Moment, TrainError};
 
-/// Blocks of the decoder.
-const BLOCKS: usize = 4;
-
 /// ConvMAE as a pretext task.
 pub type ConvMae = Masking<ConvMaeMethod>;
 
@@ -38,7 +35,7 @@ pub struct ConvMaeNetwork {
     pub fuse: Vec<Conv2d>,
     /// Trainable vector at masked patches and projection to the decoder.
     pub densify: Densify,
-    /// Decoder of half the width of the bottleneck.
+    /// Decoder.
     pub decoder: ResidualBlocks,
     /// From a cell to the pixels of its patch.
     pub head: Conv2d,
@@ -65,6 +62,7 @@ impl Masked for ConvMaeMethod {
         version: 1,
     };
     const MEASURED: &'static [&'static str] = &["emb_std"];
+    const SPARSE: bool = true;
     type Options = ConvmaeOptions;
     type Model = ConvMaeNetwork;
 
@@ -90,13 +88,14 @@ impl Masked for ConvMaeMethod {
     }
 
     fn start(
-        _: &ConvmaeOptions,
+        options: &ConvmaeOptions,
         frame: &Frame<'_>,
         init: &mut Initialiser,
     ) -> Result<(Self, ConvMaeNetwork), TrainError> {
         let [channels, _, _] = frame.grid.shape();
         let (width, depth) = (frame.backbone.width, frame.backbone.depth);
-        let half = (frame.width() / 2).max(1);
+        let own = frame.sparse.decoder_channels(frame.width());
+        let norm = frame.backbone.norm;
         let encoder = Encoder::init(frame.backbone, channels, init)?;
         let fuse = (0..depth)
             .map(|level| {
@@ -107,9 +106,9 @@ impl Masked for ConvMaeMethod {
         let network = ConvMaeNetwork {
             encoder,
             fuse,
-            densify: Densify::init(init, frame.width(), half),
-            decoder: ResidualBlocks::init(init, frame.backbone.norm, half, BLOCKS),
-            head: Conv2d::init(init, half, frame.grid.dim(), 1, true),
+            densify: Densify::init(init, frame.backbone, frame.sparse.densify, depth, own),
+            decoder: ResidualBlocks::init(init, norm, own, options.blocks),
+            head: Conv2d::init(init, own, frame.grid.dim(), 1, true),
         };
         Ok((Self, network))
     }
@@ -122,9 +121,7 @@ impl Masked for ConvMaeMethod {
         meter: &mut Meter,
     ) -> Result<Tensor<1>, TrainError> {
         let grid = seen.grid;
-        let features = model
-            .encoder
-            .forward_sparse(seen.images.clone(), &seen.visible);
+        let features = seen.encode(&model.encoder);
         let Some(fused) = model.fused(&features) else {
             return Err(TrainError::NoImages);
         };
@@ -132,7 +129,7 @@ impl Masked for ConvMaeMethod {
             meter.add(seen.n, [seen.spread(bottleneck.clone())]);
         }
         let cells = to_grid(fused, grid.rows(), grid.cols());
-        let dense = model.densify.forward(cells, &seen.visible);
+        let dense = model.densify.forward(cells, &seen.known);
         let output = pixel_shuffle(
             model.head.forward(model.decoder.forward(dense)),
             grid.side(),

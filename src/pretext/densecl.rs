@@ -1,8 +1,6 @@
 //! DenseCL: MoCo v2, and the same contrast at every position of the bottleneck
 //! (`methods/contrastive.md` section 7).
 
-use std::sync::Arc;
-
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 use schemars::JsonSchema;
@@ -10,11 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::moco::recipe;
 use super::part::{
-    Branch, METER, Meter, Queue, Ranges, Shuffle, Teacher, ViewBatch, Views, against_queue,
+    Branch, METER, Meter, Queue, Shuffle, Source, Teacher, ViewBatch, Views, against_queue,
     bottleneck, in_groups, momentum, normalise, spread,
 };
 use super::{About, Family, Pretext, Setup};
-use crate::data::images::Images;
 use crate::nn::backbone::pool;
 use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
@@ -222,8 +219,7 @@ impl Pretext for DenseCl {
             )
         };
         let task = DenseClTask {
-            images: setup.images,
-            ranges: Arc::new(Ranges::of(setup.images)),
+            source: Source::new(setup),
             options: options.clone(),
             teacher: Teacher::of(&network),
             queues: [queue(0), queue(1)],
@@ -231,7 +227,6 @@ impl Pretext for DenseCl {
                 &["emb_std", "retrieved", "l_global", "l_dense"],
                 setup.device,
             ),
-            seed: setup.seed,
             device: setup.device.clone(),
         };
         Ok((task, network))
@@ -244,14 +239,12 @@ impl Pretext for DenseCl {
 
 /// DenseCL over a set of images.
 pub struct DenseClTask<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     options: DenseClOptions,
     teacher: Teacher<Network>,
     /// Global keys, and pooled dense keys.
     queues: [Queue; 2],
     meter: Meter,
-    seed: u64,
     device: Device,
 }
 
@@ -264,10 +257,9 @@ impl<'a> Task for DenseClTask<'a> {
     type Plan = Views<'a>;
 
     fn plan(&self, epoch: usize) -> Views<'a> {
-        let [_, height, width] = self.images.shape();
         let o = &self.options;
-        let recipes = [recipe([height, width], o.crop, o.jitter, o.blur); 2];
-        Views::pair(self.images, &self.ranges, recipes, self.seed, epoch)
+        let recipe = recipe(self.source.size(), o.crop, o.jitter, o.blur);
+        self.source.views(vec![recipe; 2], epoch)
     }
 
     /// The teacher follows the network as the step before left it.
@@ -286,7 +278,7 @@ impl<'a> Task for DenseClTask<'a> {
         let (groups, t) = (self.options.bn_groups, self.options.temperature);
         let [first, second] = [0, 1].map(|i| batch.tensor(i, &self.device));
         let query = model.see(first, groups, |x| x);
-        let shuffle = Shuffle::draw(batch.n, self.seed, at, &self.device);
+        let shuffle = Shuffle::draw(batch.n, self.source.seed, at, &self.device);
         let key = self
             .teacher
             .module()
@@ -347,6 +339,7 @@ mod tests {
 
     use super::super::part::testing::{close, g, number, rows};
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     fn image(x: Tensor<2>) -> Tensor<3> {
@@ -359,47 +352,53 @@ mod tests {
 
     #[test]
     fn positions_are_matched_by_features_and_contrasted_by_projections() {
-        let fq = rows([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 1.0]]);
-        let fk = rows([[0.0, 2.0], [3.0, 0.0], [-1.0, 1.0], [1.0, 1.1]]);
-        let at = matches(image(fq), image(fk));
-        assert_eq!(found(at.clone()), [1, 0, 3, 2]);
-        let query = normalise(g(4, 3, [0.7, 0.9, 0.2]));
-        let keys = normalise(g(4, 3, [0.7, 0.9, 0.6]));
-        let partners = pick(image(keys), at);
-        let positive = host_values((query.clone() * partners.clone()).sum_dim(1));
-        for (p, e) in positive
-            .iter()
-            .zip([0.585_654, 0.968_749, 0.299_183, 0.936_567])
-        {
-            close(f64::from(*p), e);
-        }
-        let queue = normalise(g(5, 3, [1.3, 0.5, 2.0]));
-        let loss =
-            |t| number(against_queue(query.clone(), partners.clone(), queue.clone(), t).loss);
-        close(loss(0.2), 1.706_085);
-        close(loss(0.1), 2.743_215);
-        close(0.5 * loss(0.2) + 0.5 * 0.164_301, 0.935_193);
+        on_each_device(|| {
+            let fq = rows([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 1.0]]);
+            let fk = rows([[0.0, 2.0], [3.0, 0.0], [-1.0, 1.0], [1.0, 1.1]]);
+            let at = matches(image(fq), image(fk));
+            assert_eq!(found(at.clone()), [1, 0, 3, 2]);
+            let query = normalise(g(4, 3, [0.7, 0.9, 0.2]));
+            let keys = normalise(g(4, 3, [0.7, 0.9, 0.6]));
+            let partners = pick(image(keys), at);
+            let positive = host_values((query.clone() * partners.clone()).sum_dim(1));
+            for (p, e) in positive
+                .iter()
+                .zip([0.585_654, 0.968_749, 0.299_183, 0.936_567])
+            {
+                close(f64::from(*p), e);
+            }
+            let queue = normalise(g(5, 3, [1.3, 0.5, 2.0]));
+            let loss =
+                |t| number(against_queue(query.clone(), partners.clone(), queue.clone(), t).loss);
+            close(loss(0.2), 1.706_085);
+            close(loss(0.1), 2.743_215);
+            close(0.5 * loss(0.2) + 0.5 * 0.164_301, 0.935_193);
+        });
     }
 
     #[test]
     fn keys_are_pooled_before_they_are_normalised() {
-        let raw = image(g(4, 3, [0.7, 0.9, 0.6]));
-        let pooled = host_values(normalise(raw.mean_dim(1).reshape([1, 3])));
-        for (p, e) in pooled.iter().zip([0.843_443, 0.471_853, -0.256_825]) {
-            close(f64::from(*p), e);
-        }
+        on_each_device(|| {
+            let raw = image(g(4, 3, [0.7, 0.9, 0.6]));
+            let pooled = host_values(normalise(raw.mean_dim(1).reshape([1, 3])));
+            for (p, e) in pooled.iter().zip([0.843_443, 0.471_853, -0.256_825]) {
+                close(f64::from(*p), e);
+            }
+        });
     }
 
     #[test]
     fn a_mirror_image_is_matched_by_mirrored_positions() {
-        let (h, w) = (3, 4);
-        let values: Vec<f32> = (0..2 * h * w).map(|i| (i as f32 * 1.7).sin()).collect();
-        let data = TensorData::new(values, [1, 2, h, w]);
-        let map = Tensor::<4>::from_data(data, &Device::flex().autodiff());
-        let at = found(matches(positions(map.clone()), positions(map.flip([3]))));
-        let expected: Vec<i32> = (0..h)
-            .flat_map(|r| (0..w).map(move |c| r * w + w - 1 - c))
-            .collect();
-        assert_eq!(at, expected);
+        on_each_device(|| {
+            let (h, w) = (3, 4);
+            let values: Vec<f32> = (0..2 * h * w).map(|i| (i as f32 * 1.7).sin()).collect();
+            let data = TensorData::new(values, [1, 2, h, w]);
+            let map = Tensor::<4>::from_data(data, &device());
+            let at = found(matches(positions(map.clone()), positions(map.flip([3]))));
+            let expected: Vec<i32> = (0..h)
+                .flat_map(|r| (0..w).map(move |c| r * w + w - 1 - c))
+                .collect();
+            assert_eq!(at, expected);
+        });
     }
 }

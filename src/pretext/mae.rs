@@ -37,6 +37,9 @@ pub trait MaeKind: TaskOptions {
     /// What is predicted.
     fn target(&self) -> Target<'static>;
 
+    /// Levels of the decoder with a skip, finest first, where not all have one.
+    fn skips(&self) -> Option<usize>;
+
     /// Probability of a flip along each axis.
     fn flip(&self) -> f64 {
         0.0
@@ -58,6 +61,10 @@ impl MaeKind for MaeOptions {
 
     fn ratio(&self) -> f64 {
         self.ratio
+    }
+
+    fn skips(&self) -> Option<usize> {
+        self.skips
     }
 
     fn target(&self) -> Target<'static> {
@@ -82,15 +89,20 @@ pub struct MaeNetwork {
 }
 
 impl MaeNetwork {
-    /// The network for images of the frame.
+    /// The network for images of the frame, with skips from the `skips` finest levels, or from all.
     ///
     /// # Errors
     /// A backbone out of range.
-    pub fn init(frame: &Frame<'_>, init: &mut Initialiser) -> Result<Self, TrainError> {
+    pub fn init(
+        frame: &Frame<'_>,
+        skips: Option<usize>,
+        init: &mut Initialiser,
+    ) -> Result<Self, TrainError> {
         let [channels, _, _] = frame.grid.shape();
+        let skips = skips.unwrap_or(frame.backbone.depth);
         Ok(Self {
             encoder: Encoder::init(frame.backbone, channels, init)?,
-            decoder: LightDecoder::init(init, frame.backbone, channels, frame.backbone.depth),
+            decoder: LightDecoder::init(init, frame.backbone, frame.sparse, channels, skips),
         })
     }
 
@@ -98,13 +110,11 @@ impl MaeNetwork {
     /// bottleneck goes into `meter`.
     #[must_use]
     pub fn loss(&self, seen: &Seen, meter: &mut Meter) -> Tensor<1> {
-        let features = self
-            .encoder
-            .forward_sparse(seen.images.clone(), &seen.visible);
+        let features = seen.encode(&self.encoder);
         if let Some(bottleneck) = features.last() {
             meter.add(seen.n, [seen.spread(bottleneck.clone())]);
         }
-        let output = self.decoder.forward(&features, &seen.visible);
+        let output = self.decoder.forward(&features, &seen.known);
         let losses = patch_losses(output, seen.target.clone(), seen.grid.side());
         seen.masked_mean(losses)
     }
@@ -113,6 +123,7 @@ impl MaeNetwork {
 impl<O: MaeKind> Masked for MaeLike<O> {
     const ABOUT: About = O::ABOUT;
     const MEASURED: &'static [&'static str] = &["emb_std"];
+    const SPARSE: bool = true;
     type Options = O;
     type Model = MaeNetwork;
 
@@ -134,11 +145,14 @@ impl<O: MaeKind> Masked for MaeLike<O> {
     }
 
     fn start(
-        _: &O,
+        options: &O,
         frame: &Frame<'_>,
         init: &mut Initialiser,
     ) -> Result<(Self, MaeNetwork), TrainError> {
-        Ok((Self(PhantomData), MaeNetwork::init(frame, init)?))
+        Ok((
+            Self(PhantomData),
+            MaeNetwork::init(frame, options.skips(), init)?,
+        ))
     }
 
     fn loss(

@@ -5,7 +5,7 @@ use burn::tensor::Device;
 
 use crate::data::images::Images;
 use crate::nn::weights::Weights;
-use crate::options::{BackboneOptions, TaskOptions, Transfer};
+use crate::options::{BackboneOptions, PretrainOptions, TaskOptions, Transfer};
 use crate::train::{Task, TaskState, TrainError};
 
 /// What kind of method it is.
@@ -59,8 +59,8 @@ pub struct Setup<'a> {
     pub teacher: Option<&'a Weights>,
     /// Network.
     pub backbone: &'a BackboneOptions,
-    /// Epochs of the run.
-    pub epochs: usize,
+    /// The training, in so far as it concerns the task.
+    pub pretrain: &'a PretrainOptions,
     /// Seed of everything that is random.
     pub seed: u64,
     /// Device of the network, with autodiff.
@@ -73,6 +73,8 @@ pub trait Pretext {
     const ABOUT: About;
     /// Whether it trains the decoder of the backbone, which [`Transfer::Full`] then hands on.
     const TRAINS_DECODER: bool = false;
+    /// Whether it reads [`PretrainOptions::sparse`].
+    const SPARSE: bool = false;
 
     /// Options as a manifest gives them.
     type Options: TaskOptions;

@@ -1,18 +1,15 @@
 //! MoCo v2: a query against its key from a teacher and a queue of older keys
 //! (`methods/contrastive.md` section 6).
 
-use std::sync::Arc;
-
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, METER, Meter, Queue, Ranges, Recipe, Shift, Shuffle, Teacher, ViewBatch, Views,
+    Branch, Jitter, METER, Meter, Queue, Recipe, Shift, Shuffle, Source, Teacher, ViewBatch, Views,
     against_queue, in_groups, momentum, normalise, spread,
 };
 use super::{About, Family, Pretext, Setup};
-use crate::data::images::Images;
 use crate::nn::head::ProjectionKind;
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
@@ -118,13 +115,11 @@ impl Pretext for Moco {
         let branch = Branch::init(setup, &[0, options.width], kind, &mut init)?;
         let queue = Queue::random(options.queue, options.width, setup.seed, 0, setup.device);
         let task = MocoTask {
-            images: setup.images,
-            ranges: Arc::new(Ranges::of(setup.images)),
+            source: Source::new(setup),
             options: options.clone(),
             teacher: Teacher::of(&branch),
             queue,
             meter: Meter::new(&["emb_std", "retrieved"], setup.device),
-            seed: setup.seed,
             device: setup.device.clone(),
         };
         Ok((task, branch))
@@ -137,13 +132,11 @@ impl Pretext for Moco {
 
 /// MoCo v2 over a set of images.
 pub struct MocoTask<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     options: MocoOptions,
     teacher: Teacher<Branch>,
     queue: Queue,
     meter: Meter,
-    seed: u64,
     device: Device,
 }
 
@@ -171,10 +164,9 @@ impl<'a> Task for MocoTask<'a> {
     type Plan = Views<'a>;
 
     fn plan(&self, epoch: usize) -> Views<'a> {
-        let [_, height, width] = self.images.shape();
         let o = &self.options;
-        let recipes = [recipe([height, width], o.crop, o.jitter, o.blur); 2];
-        Views::pair(self.images, &self.ranges, recipes, self.seed, epoch)
+        let recipe = recipe(self.source.size(), o.crop, o.jitter, o.blur);
+        self.source.views(vec![recipe; 2], epoch)
     }
 
     /// The teacher follows the network as the step before left it.
@@ -193,7 +185,7 @@ impl<'a> Task for MocoTask<'a> {
         let groups = self.options.bn_groups;
         let [first, second] = [0, 1].map(|i| batch.tensor(i, &self.device));
         let query = in_groups(first, groups, |part| model.forward(part));
-        let shuffle = Shuffle::draw(batch.n, self.seed, at, &self.device);
+        let shuffle = Shuffle::draw(batch.n, self.source.seed, at, &self.device);
         let teacher = self.teacher.module();
         let key = in_groups(shuffle.apply(second), groups, |part| {
             teacher.forward(part).detach()

@@ -2,8 +2,6 @@
 //! gated by a code of the transformation and mixed with a teacher's (`methods/contrastive.md`
 //! section 9).
 
-use std::sync::Arc;
-
 use burn::module::Module;
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -11,15 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::augment::{
-    Turned, Unit, Window, blur, contrast, cut_out, flip, foreground, multiply, random_resized_crop,
-    resize, rotate,
+    TOP, Turned, Unit, blur, contrast, cut_out, flip, multiply, resize, rotate,
 };
 use super::part::{
-    Branch, METER, Meter, Queue, Ranges, Teacher, against_queue, bottleneck, indices, momentum,
+    Branch, METER, Meter, Queue, Source, Teacher, against_queue, bottleneck, indices, momentum,
     normalise, spread, width_or,
 };
 use super::{About, Family, Pretext, Setup};
-use crate::data::images::Images;
 use crate::nn::backbone::{Decoder, UNet, pool};
 use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
@@ -30,7 +26,7 @@ use crate::options::{
     is_default, up_to, within,
 };
 use crate::random::{Purpose, Stream};
-use crate::train::{EpochPlan, Keep, Kept, Moment, Scalars, Task, TrainError, whole_steps};
+use crate::train::{EpochPlan, Keep, Kept, Moment, Scalars, Task, TrainError};
 
 /// Numbers that tell a transformation.
 const CODE: usize = 6;
@@ -54,6 +50,29 @@ pub enum PcrlLoss {
     Nce,
 }
 
+/// When the keys of a step go into the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Enqueue {
+    /// After all three contrasts.
+    #[default]
+    After,
+    /// Those of a contrast right after it, as in the released code: the next one then sees keys of
+    /// its own images as negatives.
+    Between,
+}
+
+/// What a rotation brings in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Beyond {
+    /// The median of the four corners of the view: air, in every modality.
+    #[default]
+    Corners,
+    /// Zeros.
+    Zero,
+}
+
 /// Options of PCRL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -68,6 +87,12 @@ pub struct PcrlOptions {
     pub gate: usize,
     /// Keys in the queue.
     pub queue: usize,
+    /// When the keys of a step go into the queue.
+    #[serde(skip_serializing_if = "is_default")]
+    pub enqueue: Enqueue,
+    /// What a rotation brings in.
+    #[serde(skip_serializing_if = "is_default")]
+    pub beyond: Beyond,
     /// Momentum of the teacher; 0 is 0.999 for runs of at least 100,000 steps and 0.99 for shorter
     /// ones.
     pub momentum: f64,
@@ -88,6 +113,8 @@ impl Default for PcrlOptions {
             width: 128,
             gate: 0,
             queue: 4032,
+            enqueue: Enqueue::default(),
+            beyond: Beyond::default(),
             momentum: 0.0,
             crop: [0.2, 1.0],
             blur: 0.5,
@@ -260,8 +287,7 @@ impl Pretext for Pcrl {
         let gate = Gate::init(&mut init, hidden, features);
         let branch = Branch { encoder, head };
         let task = PcrlTask {
-            images: setup.images,
-            ranges: Arc::new(Ranges::of(setup.images)),
+            source: Source::new(setup),
             options: options.clone(),
             teacher: Teacher::of(&branch),
             queue: Queue::random(options.queue, options.width, setup.seed, 0, setup.device),
@@ -270,7 +296,6 @@ impl Pretext for Pcrl {
                 &["emb_std", "retrieved", "l_contrast", "l_pixel"],
                 setup.device,
             ),
-            seed: setup.seed,
             device: setup.device.clone(),
         };
         let network = Network {
@@ -303,15 +328,13 @@ impl Keep for Option<f64> {
 
 /// PCRL over a set of images.
 pub struct PcrlTask<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     options: PcrlOptions,
     teacher: Teacher<Branch>,
     queue: Queue,
     /// `Z` of [`PcrlLoss::Nce`], once it is known.
     constant: Option<f64>,
     meter: Meter,
-    seed: u64,
     device: Device,
 }
 
@@ -321,10 +344,8 @@ const CONSTANT: &str = "constant";
 
 /// The view of one epoch.
 pub struct Plan<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     options: PcrlOptions,
-    seed: u64,
     epoch: u64,
 }
 
@@ -350,17 +371,24 @@ struct Views {
 
 impl Plan<'_> {
     fn add(&self, index: usize, image: &[f32], which: usize, views: &mut Views) {
-        let [_, height, width] = self.images.shape();
-        let full = [height, width];
-        let bounds = self.ranges.volume(self.images.volume(index));
-        let key = [self.seed, self.epoch, self.images.id(index), which as u64];
+        let source = &self.source;
+        let full = source.size();
+        let [height, width] = full;
+        let key = [
+            source.seed,
+            self.epoch,
+            source.images.id(index),
+            which as u64,
+        ];
         let stream = &mut Stream::new(Purpose::Augment, &key);
-        let shown = foreground(image, height * width, bounds);
-        let window: Window = random_resized_crop(full, self.options.crop, &shown, stream);
+        let window = source.window(index, image, self.options.crop, stream);
         let clean = resize(image, full, window, full);
         let fill: Vec<f32> = clean
             .chunks_exact(height * width)
-            .map(|plane| background(plane, width))
+            .map(|plane| match self.options.beyond {
+                Beyond::Corners => background(plane, width),
+                Beyond::Zero => 0.0,
+            })
             .collect();
         let mut seen = rotate(&clean, full, stream.range(-DEGREES, DEGREES), &fill);
         if stream.uniform() < 0.5 {
@@ -370,18 +398,27 @@ impl Plan<'_> {
         let brightness = stream.range(1.0 - JITTER, 1.0 + JITTER) as f32;
         let factor = stream.range(1.0 - JITTER, 1.0 + JITTER) as f32;
         let brightness_first = stream.uniform() < 0.5;
-        for (plane, bound) in seen.chunks_exact_mut(height * width).zip(bounds) {
+        for (plane, bound) in seen
+            .chunks_exact_mut(height * width)
+            .zip(source.bounds(index))
+        {
             let Some(unit) = Unit::new(*bound) else {
                 continue;
             };
             unit.enter(plane);
             if blurs {
-                blur(plane, width, sigma, (height / 20).max(1));
+                blur(
+                    plane,
+                    width,
+                    sigma,
+                    (height / 20).max(1),
+                    source.options.border,
+                );
             }
             if brightness_first {
                 multiply(plane, brightness);
             }
-            contrast(plane, factor);
+            contrast(plane, factor, TOP);
             if !brightness_first {
                 multiply(plane, brightness);
             }
@@ -418,18 +455,19 @@ impl EpochPlan for Plan<'_> {
     type Batch = Batch;
 
     fn steps(&self, shuffled: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
-        whole_steps(shuffled)
+        self.source.steps(shuffled, self.epoch)
     }
 
     fn batch(&self, slices: &[usize]) -> Result<Batch, TrainError> {
-        let [channels, height, width] = self.images.shape();
+        let images = self.source.images;
+        let [channels, height, width] = images.shape();
         let mut image = vec![0.0; channels * height * width];
         let mut batch = Batch {
             n: slices.len(),
             views: [Views::default(), Views::default()],
         };
         for &index in slices {
-            self.images.image(index, &mut image);
+            images.image(index, &mut image);
             for (which, views) in batch.views.iter_mut().enumerate() {
                 self.add(index, &image, which, views);
             }
@@ -508,12 +546,13 @@ fn similarities(
 
 impl PcrlTask<'_> {
     fn images(&self, values: Vec<f32>, n: usize) -> Tensor<4> {
-        let [channels, height, width] = self.images.shape();
+        let [channels, height, width] = self.source.images.shape();
         let data = TensorData::new(values, [n, channels, height, width]);
         Tensor::from_data(data, &self.device)
     }
 
-    /// The contrast in the form that was chosen, and the share of retrieved partners.
+    /// The contrast in the form that was chosen, and the share of retrieved partners. The key goes
+    /// into the queue at once where that is asked for.
     fn contrast(&mut self, query: Tensor<2>, key: Tensor<2>, at: &Moment) -> [Tensor<1>; 2] {
         let (t, queue) = (self.options.temperature, self.queue.keys());
         let found = against_queue(query.clone(), key.clone(), queue.clone(), t);
@@ -524,9 +563,12 @@ impl PcrlTask<'_> {
                 let z = *self.constant.get_or_insert_with(|| {
                     constant(query.clone(), key.clone(), queue.clone(), t, data)
                 });
-                nce(query, key, queue, t, z, data)
+                nce(query, key.clone(), queue, t, z, data)
             }
         };
+        if self.options.enqueue == Enqueue::Between {
+            self.queue.push(normalise(key));
+        }
         [loss, found.retrieved]
     }
 }
@@ -538,10 +580,8 @@ impl<'a> Task for PcrlTask<'a> {
 
     fn plan(&self, epoch: usize) -> Plan<'a> {
         Plan {
-            images: self.images,
-            ranges: self.ranges.clone(),
+            source: self.source.clone(),
             options: self.options.clone(),
-            seed: self.seed,
             epoch: epoch as u64,
         }
     }
@@ -553,7 +593,7 @@ impl<'a> Task for PcrlTask<'a> {
         at: &Moment,
     ) -> Result<Tensor<1>, TrainError> {
         let n = batch.n;
-        let drawn = Mixture::draw(n, self.seed, at);
+        let drawn = Mixture::draw(n, self.source.seed, at);
         let partners = indices(&drawn.partners, &self.device);
         let [first, second] = batch.views;
         let codes = [&first.code, &second.code].map(|code| {
@@ -591,7 +631,7 @@ impl<'a> Task for PcrlTask<'a> {
         let blended = blend(also.levels, taught.levels, drawn.alpha_mixed);
         let z_blended = model.decoder.forward(blended);
 
-        // All three against the same queue; only then are the keys added.
+        // All three against the same queue, after which the keys are added, unless asked otherwise.
         let query = seen.embedding;
         let [own, retrieved] = self.contrast(query.clone(), key.clone(), at);
         let [of_mixed, _] = self.contrast(also.embedding.clone(), taught.embedding.clone(), at);
@@ -603,8 +643,10 @@ impl<'a> Task for PcrlTask<'a> {
             + error(z, c1.clone())
             + error(z_blended, mix(c1, c2, drawn.alpha_mixed));
         let l_pixel = l_pixel.div_scalar(4.0);
-        for key in [key, taught.embedding, key_mixed] {
-            self.queue.push(normalise(key));
+        if self.options.enqueue == Enqueue::After {
+            for key in [key, taught.embedding, key_mixed] {
+                self.queue.push(normalise(key));
+            }
         }
         self.meter.add(
             n,
@@ -642,75 +684,80 @@ impl<'a> Task for PcrlTask<'a> {
 mod tests {
     use super::super::part::testing::{close, g, number, rows};
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::trainable;
 
     #[test]
     fn fixtures_of_both_forms() {
-        let q = || g(2, 3, [0.9, 0.4, 0.1]);
-        let k = || g(2, 3, [0.9, 0.4, 0.4]);
-        let queue = || normalise(g(3, 3, [1.4, 0.7, 0.9]));
-        for (t, info_nce, z, binary) in [
-            (0.2, 0.555_959, 607.610_786, 1.299_833),
-            (0.1, 0.458_912, 78_213.902_068, 1.215_233),
-        ] {
-            close(number(against_queue(q(), k(), queue(), t).loss), info_nce);
-            let found = constant(q(), k(), queue(), t, 10.0);
-            assert!((found / z - 1.0).abs() < 1e-5, "{found}, not {z}");
-            close(number(nce(q(), k(), queue(), t, found, 10.0)), binary);
-        }
+        on_each_device(|| {
+            let q = || g(2, 3, [0.9, 0.4, 0.1]);
+            let k = || g(2, 3, [0.9, 0.4, 0.4]);
+            let queue = || normalise(g(3, 3, [1.4, 0.7, 0.9]));
+            for (t, info_nce, z, binary) in [
+                (0.2, 0.555_959, 607.610_786, 1.299_833),
+                (0.1, 0.458_912, 78_213.902_068, 1.215_233),
+            ] {
+                close(number(against_queue(q(), k(), queue(), t).loss), info_nce);
+                let found = constant(q(), k(), queue(), t, 10.0);
+                assert!((found / z - 1.0).abs() < 1e-5, "{found}, not {z}");
+                close(number(nce(q(), k(), queue(), t, found, 10.0)), binary);
+            }
+        });
     }
 
     #[test]
     fn the_binary_form_starts_at_the_logarithm_of_its_noise() {
-        for (m, data, expected) in [(16384, 1000.0, 10.714_091), (4032, 300.0, 9.305_142)] {
-            let one = || rows([[1.0, 0.0]]);
-            let queue = || one().repeat(&[m, 1]);
-            let z = constant(one(), one(), queue(), 0.2, data);
-            let loss = number(nce(one(), one(), queue(), 0.2, z, data));
-            assert!((loss - expected).abs() < 2e-3, "{loss}, not {expected}");
-        }
+        on_each_device(|| {
+            for (m, data, expected) in [(16384, 1000.0, 10.714_091), (4032, 300.0, 9.305_142)] {
+                let one = || rows([[1.0, 0.0]]);
+                let queue = || one().repeat(&[m, 1]);
+                let z = constant(one(), one(), queue(), 0.2, data);
+                let loss = number(nce(one(), one(), queue(), 0.2, z, data));
+                assert!((loss - expected).abs() < 2e-3, "{loss}, not {expected}");
+            }
+        });
     }
 
     #[test]
     fn blends_and_mixtures_by_hand() {
-        let device = Device::flex();
-        let one = |v: f32| Tensor::<4>::full([1, 1, 1, 1], v, &device);
-        let of = |v: f32| Features {
-            levels: vec![one(v)],
-            embedding: Tensor::zeros([1, 1], &device),
-        };
-        let blended = blend(of(2.0).gated(&one(0.5)), of(4.0).gated(&one(0.75)), 0.6);
-        assert!((host_values(blended[0].clone())[0] - 1.8).abs() < 1e-6);
-        let same = blend(of(2.0).gated(&one(0.5)), of(4.0).gated(&one(0.75)), 1.0);
-        assert_eq!(host_values(same[0].clone()), [1.0]);
-        let x = rows([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
-        let partners = indices(&[2, 0, 1], &x.device());
-        let mixed = host_values(mix(x.clone(), x.clone().select(0, partners), 0.7));
-        for (m, e) in mixed.iter().zip([2.2, 3.2, 2.4, 3.4, 4.4, 5.4]) {
-            close(f64::from(*m), e);
-        }
-        assert_eq!(host_values(mix(x.clone(), x.clone(), 1.0)), host_values(x));
+        on_each_device(|| {
+            let device = device().inner();
+            let one = |v: f32| Tensor::<4>::full([1, 1, 1, 1], v, &device);
+            let of = |v: f32| Features {
+                levels: vec![one(v)],
+                embedding: Tensor::zeros([1, 1], &device),
+            };
+            let blended = blend(of(2.0).gated(&one(0.5)), of(4.0).gated(&one(0.75)), 0.6);
+            assert!((host_values(blended[0].clone())[0] - 1.8).abs() < 1e-6);
+            let same = blend(of(2.0).gated(&one(0.5)), of(4.0).gated(&one(0.75)), 1.0);
+            assert_eq!(host_values(same[0].clone()), [1.0]);
+            let x = rows([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+            let partners = indices(&[2, 0, 1], &x.device());
+            let mixed = host_values(mix(x.clone(), x.clone().select(0, partners), 0.7));
+            for (m, e) in mixed.iter().zip([2.2, 3.2, 2.4, 3.4, 4.4, 5.4]) {
+                close(f64::from(*m), e);
+            }
+            assert_eq!(host_values(mix(x.clone(), x.clone(), 1.0)), host_values(x));
+        });
     }
 
     #[test]
     fn shares_lie_in_the_upper_half_and_holes_are_even() {
-        let at = Moment {
-            epoch: 1,
-            epochs: 2,
-            step: 0,
-            steps: 4,
-        };
-        let drawn = Mixture::draw(5, 3, &at);
-        for share in [drawn.alpha, drawn.alpha_mixed, drawn.lambda] {
-            assert!((0.5..=1.0).contains(&share));
-        }
-        assert_eq!(drawn.partners.len(), 5);
-        assert_eq!((hole(144), hole(160), hole(224)), (20, 22, 32));
-        let gate = Gate::init(
-            &mut Initialiser::new(1, &Device::flex().autodiff()),
-            256,
-            1024,
-        );
-        assert_eq!(trainable(&gate), 264_960);
+        on_each_device(|| {
+            let at = Moment {
+                epoch: 1,
+                epochs: 2,
+                step: 0,
+                steps: 4,
+            };
+            let drawn = Mixture::draw(5, 3, &at);
+            for share in [drawn.alpha, drawn.alpha_mixed, drawn.lambda] {
+                assert!((0.5..=1.0).contains(&share));
+            }
+            assert_eq!(drawn.partners.len(), 5);
+            assert_eq!((hole(144), hole(160), hole(224)), (20, 22, 32));
+            let gate = Gate::init(&mut Initialiser::new(1, &device()), 256, 1024);
+            assert_eq!(trainable(&gate), 264_960);
+        });
     }
 }

@@ -4,7 +4,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{About, Family, Pretext};
-use crate::options::{Frame, Misfit, Needs, OptimiserOptions, TaskOptions};
+use crate::options::{
+    Frame, Misfit, Needs, OptimiserOptions, PretrainOptions, SparseOptions, TaskOptions, Transfer,
+    ViewOptions,
+};
 use crate::train::{Observer, PretrainJob, PretrainOutput, TrainError, pretrain};
 
 /// Hands every method that trains to the macro named first, as `[name: task; ...]`.
@@ -64,6 +67,8 @@ pub struct PretextEntry {
     pub optimiser: fn(&Value, usize) -> Option<OptimiserOptions>,
     /// See [`Pretext::TRAINS_DECODER`].
     pub trains_decoder: bool,
+    /// See [`Pretext::SPARSE`].
+    pub sparse: bool,
     /// Pre-trains with options as JSON; `None` where there is nothing to pre-train.
     pub train: Option<TrainFn>,
 }
@@ -92,8 +97,28 @@ const NONE: PretextEntry = PretextEntry {
     },
     optimiser: |_, _| None,
     trains_decoder: false,
+    sparse: false,
     train: None,
 };
+
+impl PretextEntry {
+    /// `options` with what the method does not read at its default, so that rows that mean the same
+    /// share a stage.
+    #[must_use]
+    pub fn canonical(&self, options: &PretrainOptions) -> PretrainOptions {
+        let mut options = options.clone();
+        if !self.trains_decoder {
+            options.transfer = Transfer::Encoder;
+        }
+        if self.family != Family::Contrastive {
+            options.views = ViewOptions::default();
+        }
+        if !self.sparse {
+            options.sparse = SparseOptions::default();
+        }
+        options
+    }
+}
 
 macro_rules! registry {
     ([$($name:ident: $task:ty;)*]) => {
@@ -130,6 +155,7 @@ const fn entry<P: Pretext>(name: &'static str) -> PretextEntry {
         needs: |options| read::<P::Options>(options).unwrap_or_default().needs(),
         optimiser: |options, batch| read::<P::Options>(options).ok()?.optimiser(batch),
         trains_decoder: P::TRAINS_DECODER,
+        sparse: P::SPARSE,
         train: Some(train::<P>),
     }
 }

@@ -28,6 +28,10 @@ impl MaeKind for SelfmedmaeOptions {
         self.ratio
     }
 
+    fn skips(&self) -> Option<usize> {
+        self.skips
+    }
+
     fn target(&self) -> Target<'static> {
         Target::Normalised(Normalisation::LayerNorm)
     }

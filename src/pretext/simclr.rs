@@ -1,17 +1,14 @@
 //! SimCLR: two views of a slice attract, all other views of the batch repel
 //! (`methods/contrastive.md` section 3).
 
-use std::sync::Arc;
-
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, METER, Meter, Ranges, Recipe, Shift, ViewBatch, Views, nt_xent, spread,
+    Branch, Jitter, METER, Meter, Recipe, Shift, Source, ViewBatch, Views, nt_xent, spread,
 };
 use super::{About, Family, Pretext, Setup};
-use crate::data::images::Images;
 use crate::nn::head::ProjectionKind;
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
@@ -110,12 +107,10 @@ impl Pretext for SimClr {
         };
         let branch = Branch::init(setup, &widths, kind, &mut init)?;
         let task = SimClrTask {
-            images: setup.images,
-            ranges: Arc::new(Ranges::of(setup.images)),
+            source: Source::new(setup),
             recipe: recipe(options, [height, width]),
             temperature: options.temperature,
             meter: Meter::new(&["emb_std", "retrieved"], setup.device),
-            seed: setup.seed,
             device: setup.device.clone(),
         };
         Ok((task, branch))
@@ -143,12 +138,10 @@ fn recipe(options: &SimClrOptions, size: [usize; 2]) -> Recipe {
 
 /// SimCLR over a set of images.
 pub struct SimClrTask<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     recipe: Recipe,
     temperature: f64,
     meter: Meter,
-    seed: u64,
     device: Device,
 }
 
@@ -158,8 +151,7 @@ impl<'a> Task for SimClrTask<'a> {
     type Plan = Views<'a>;
 
     fn plan(&self, epoch: usize) -> Views<'a> {
-        let recipes = [self.recipe; 2];
-        Views::pair(self.images, &self.ranges, recipes, self.seed, epoch)
+        self.source.views(vec![self.recipe; 2], epoch)
     }
 
     fn step(

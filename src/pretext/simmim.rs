@@ -115,23 +115,26 @@ impl Masked for SimMimMethod {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::TensorData;
 
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     #[test]
     fn spec_vector_n8() {
-        let device = Device::flex();
-        let mask = Tensor::<2>::from_floats([[1.0, 0.0, 0.0, 1.0]], &device);
-        for channels in [1, 2] {
-            let plane = (0..16).map(|i| i as f32 / 10.0);
-            let x: Vec<f32> = plane.cycle().take(16 * channels).collect();
-            let shape = [1, channels, 4, 4];
-            let x = Tensor::<4>::from_data(TensorData::new(x, shape), &device);
-            let rec = Tensor::<4>::full(shape, 0.5, &device);
-            let loss = host_values(masked_l1(rec, x, mask.clone(), 2))[0];
-            assert!((loss - 0.499_999_38).abs() < 1e-7, "{loss}");
-        }
+        on_each_device(|| {
+            let device = device().inner();
+            let mask = Tensor::<2>::from_floats([[1.0, 0.0, 0.0, 1.0]], &device);
+            for channels in [1, 2] {
+                let plane = (0..16).map(|i| i as f32 / 10.0);
+                let x: Vec<f32> = plane.cycle().take(16 * channels).collect();
+                let shape = [1, channels, 4, 4];
+                let x = Tensor::<4>::from_data(TensorData::new(x, shape), &device);
+                let rec = Tensor::<4>::full(shape, 0.5, &device);
+                let loss = host_values(masked_l1(rec, x, mask.clone(), 2))[0];
+                assert!((loss - 0.499_999_38).abs() < 1e-7, "{loss}");
+            }
+        });
     }
 }

@@ -1,8 +1,6 @@
 //! SwAV: the balanced assignment of one view to prototypes is predicted from the other views
 //! (`methods/contrastive.md` section 5).
 
-use std::sync::Arc;
-
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
@@ -10,11 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::{
-    Branch, Jitter, METER, Meter, Queue, Ranges, Recipe, Shift, ViewBatch, Views, bottleneck,
+    Branch, Jitter, METER, Meter, Queue, Recipe, Shift, Source, ViewBatch, Views, bottleneck,
     normalise, sinkhorn, spread, width_or,
 };
 use super::{About, Family, Pretext, Setup};
-use crate::data::images::Images;
 use crate::nn::head::ProjectionKind;
 use crate::nn::init::Initialiser;
 use crate::nn::layer::Linear;
@@ -182,13 +179,11 @@ impl Pretext for Swav {
         let prototypes = Linear::init(&mut init, options.width, options.prototypes, false);
         let queue = || Queue::zeros(options.queue, options.width, setup.device);
         let task = SwavTask {
-            images: setup.images,
-            ranges: Arc::new(Ranges::of(setup.images)),
+            source: Source::new(setup),
             options: options.clone(),
             stride: 1 << setup.backbone.depth,
             queues: [queue(), queue()],
             meter: Meter::new(&["emb_std"], setup.device),
-            seed: setup.seed,
             device: setup.device.clone(),
         };
         Ok((task, Network { branch, prototypes }))
@@ -201,14 +196,12 @@ impl Pretext for Swav {
 
 /// SwAV over a set of images.
 pub struct SwavTask<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     options: SwavOptions,
     stride: usize,
     /// Embeddings of the assigned views.
     queues: [Queue; ASSIGNED],
     meter: Meter,
-    seed: u64,
     device: Device,
 }
 
@@ -266,7 +259,7 @@ impl<'a> Task for SwavTask<'a> {
     type Plan = Views<'a>;
 
     fn plan(&self, epoch: usize) -> Views<'a> {
-        let [_, height, width] = self.images.shape();
+        let [height, width] = self.source.size();
         let o = &self.options;
         let strength = 0.8 * o.jitter;
         let recipe = |size, crop| Recipe {
@@ -286,13 +279,7 @@ impl<'a> Task for SwavTask<'a> {
         };
         let mut recipes = vec![recipe([height, width], o.crop); ASSIGNED];
         recipes.extend(vec![recipe(local, o.local_crop); o.local_views]);
-        Views {
-            images: self.images,
-            ranges: self.ranges.clone(),
-            recipes,
-            seed: self.seed,
-            epoch,
-        }
+        self.source.views(recipes, epoch)
     }
 
     /// Prototypes back to length 1.
@@ -364,11 +351,12 @@ mod tests {
     use super::super::part::testing::{close, number};
     use super::*;
     use crate::data::images::InMemory;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
-    use crate::options::BackboneOptions;
+    use crate::options::{BackboneOptions, PretrainOptions};
 
     fn matrix<const N: usize>(rows: [[f32; 3]; N]) -> Tensor<2> {
-        Tensor::from_floats(rows, &Device::flex().autodiff())
+        Tensor::from_floats(rows, &device())
     }
 
     fn scores() -> [Tensor<2>; 3] {
@@ -396,79 +384,91 @@ mod tests {
 
     #[test]
     fn losses_of_the_specification() {
-        let scores = scores();
-        let codes = [0, 1].map(|i| sinkhorn(scores[i].clone(), 0.05, 3));
-        let one = |code: usize, view: usize| {
-            let log = log_softmax(scores[view].clone().div_scalar(0.1), 1);
-            number((codes[code].clone() * log).sum_dim(1).mean().neg())
-        };
-        close(one(0, 1), 0.330_261);
-        close(one(1, 0), 1.727_440);
-        close(number(swapped(&scores[..2], &codes, 0.1)), 1.028_850);
-        close(number(swapped(&scores, &codes, 0.1)), 0.655_409);
+        on_each_device(|| {
+            let scores = scores();
+            let codes = [0, 1].map(|i| sinkhorn(scores[i].clone(), 0.05, 3));
+            let one = |code: usize, view: usize| {
+                let log = log_softmax(scores[view].clone().div_scalar(0.1), 1);
+                number((codes[code].clone() * log).sum_dim(1).mean().neg())
+            };
+            close(one(0, 1), 0.330_261);
+            close(one(1, 0), 1.727_440);
+            close(number(swapped(&scores[..2], &codes, 0.1)), 1.028_850);
+            close(number(swapped(&scores, &codes, 0.1)), 0.655_409);
+        });
     }
 
     #[test]
     fn equal_scores_cost_the_logarithm_of_the_prototypes() {
-        for (k, expected) in [(512, 6.238_325), (3000, 8.006_368)] {
-            let flat = Tensor::<2>::ones([4, k], &Device::flex().autodiff());
-            let code = sinkhorn(flat.clone(), 0.05, 3);
-            let codes = [code.clone(), code];
-            close(
-                number(swapped(&[flat.clone(), flat], &codes, 0.1)),
-                expected,
-            );
-        }
+        on_each_device(|| {
+            for (k, expected) in [(512, 6.238_325), (3000, 8.006_368)] {
+                let flat = Tensor::<2>::ones([4, k], &device());
+                let code = sinkhorn(flat.clone(), 0.05, 3);
+                let codes = [code.clone(), code];
+                close(
+                    number(swapped(&[flat.clone(), flat], &codes, 0.1)),
+                    expected,
+                );
+            }
+        });
     }
 
     #[test]
     fn prototypes_are_brought_to_length_one() {
-        let rows = Tensor::from_floats([[3.0, 4.0], [0.0, 2.0]], &Device::flex().autodiff());
-        let rows = unit_rows(Param::from_tensor(rows).set_require_grad(true));
-        assert!(rows.is_require_grad());
-        assert_eq!(host_values(rows.val()), [0.6, 0.8, 0.0, 1.0]);
+        on_each_device(|| {
+            let rows = Tensor::from_floats([[3.0, 4.0], [0.0, 2.0]], &device());
+            let rows = unit_rows(Param::from_tensor(rows).set_require_grad(true));
+            assert!(rows.is_require_grad());
+            assert_eq!(host_values(rows.val()), [0.6, 0.8, 0.0, 1.0]);
+        });
     }
 
     #[test]
     fn prototypes_stand_still_in_the_first_epochs() {
-        let images = InMemory {
-            shape: [1, 8, 8],
-            regions: 0,
-            images: vec![vec![0.0; 64]; 2],
-            masks: vec![Vec::new(); 2],
-            ids: vec![1, 2],
-        };
-        let backbone = BackboneOptions {
-            width: 1,
-            depth: 1,
-            ..BackboneOptions::default()
-        };
-        let setup = Setup {
-            images: &images,
-            labels: None,
-            codes: None,
-            teacher: None,
-            backbone: &backbone,
-            epochs: 3,
-            seed: 1,
-            device: &Device::flex().autodiff(),
-        };
-        let options = SwavOptions {
-            freeze_epochs: 2,
-            ..SwavOptions::default()
-        };
-        let (task, model) = Swav::task(&options, &setup).unwrap();
-        for (epoch, expected) in [(1, 1), (2, 1), (3, 0)] {
-            let at = Moment {
-                epoch,
-                epochs: 3,
-                step: 0,
-                steps: 1,
+        on_each_device(|| {
+            let images = InMemory {
+                shape: [1, 8, 8],
+                regions: 0,
+                images: vec![vec![0.0; 64]; 2],
+                masks: vec![Vec::new(); 2],
+                ids: vec![1, 2],
             };
-            let frozen = task.frozen(&model, &at);
-            assert_eq!(frozen.len(), expected);
-            assert!(frozen.iter().all(|id| *id == model.prototypes.weight.id));
-        }
+            let backbone = BackboneOptions {
+                width: 1,
+                depth: 1,
+                ..BackboneOptions::default()
+            };
+            let pretrain = PretrainOptions {
+                epochs: 3,
+                ..PretrainOptions::default()
+            };
+            let setup = Setup {
+                images: &images,
+                labels: None,
+                codes: None,
+                teacher: None,
+                backbone: &backbone,
+                pretrain: &pretrain,
+                seed: 1,
+                device: &device(),
+            };
+            let options = SwavOptions {
+                freeze_epochs: 2,
+                ..SwavOptions::default()
+            };
+            let (task, model) = Swav::task(&options, &setup).unwrap();
+            for (epoch, expected) in [(1, 1), (2, 1), (3, 0)] {
+                let at = Moment {
+                    epoch,
+                    epochs: 3,
+                    step: 0,
+                    steps: 1,
+                };
+                let frozen = task.frozen(&model, &at);
+                assert_eq!(frozen.len(), expected);
+                assert!(frozen.iter().all(|id| *id == model.prototypes.weight.id));
+            }
+        });
     }
 
     #[test]

@@ -1,27 +1,24 @@
 //! vox2vec: the same pixel in two overlapping windows attracts, all other pixels repel; its vector
 //! holds every scale of the decoder (`methods/contrastive.md` section 10).
 
-use std::sync::Arc;
-
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::augment::{Unit, blur, foreground};
-use super::part::{METER, Meter, Ranges, indices, nt_xent, spread};
+use super::part::{METER, Meter, Source, indices, nt_xent, spread};
 use super::{About, Family, Pretext, Setup};
-use crate::data::images::Images;
 use crate::nn::backbone::{Decoder, Encoder, UNet};
 use crate::nn::head::{Projection, ProjectionKind};
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
 use crate::options::{
-    self, Frame, LrDecay, Misfit, OptimiserOptions, TaskOptions, Transfer, inside, is_default,
-    within,
+    self, Border, Frame, LrDecay, Misfit, OptimiserOptions, TaskOptions, Transfer, inside,
+    is_default, within,
 };
 use crate::random::{Purpose, Stream};
-use crate::train::{EpochPlan, Kept, Moment, Scalars, Task, TrainError, whole_steps};
+use crate::train::{EpochPlan, Kept, Moment, Scalars, Task, TrainError};
 
 /// Pixels of all images of a pass together, as published.
 const PIXELS: usize = 10_240;
@@ -157,12 +154,10 @@ impl Pretext for Vox2Vec {
             side => [side, side],
         };
         let task = Vox2VecTask {
-            images: setup.images,
-            ranges: Arc::new(Ranges::of(setup.images)),
+            source: Source::new(setup),
             options: options.clone(),
             window,
             meter: Meter::new(&["emb_std", "retrieved"], setup.device),
-            seed: setup.seed,
             device: setup.device.clone(),
         };
         let network = Network {
@@ -184,22 +179,18 @@ impl Pretext for Vox2Vec {
 
 /// vox2vec over a set of images.
 pub struct Vox2VecTask<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     options: Vox2VecOptions,
     window: [usize; 2],
     meter: Meter,
-    seed: u64,
     device: Device,
 }
 
 /// The view of one epoch.
 pub struct Plan<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     options: Vox2VecOptions,
     window: [usize; 2],
-    seed: u64,
     epoch: u64,
 }
 
@@ -234,8 +225,8 @@ impl Plan<'_> {
     /// Two windows around one pixel of the foreground, and `count` pixels of what they share: of the
     /// foreground where there are enough, none twice.
     fn sites(&self, shown: &[bool], count: usize, stream: &mut Stream) -> Sites {
-        let [_, height, width] = self.images.shape();
-        let sides = [height, width];
+        let sides = self.source.size();
+        let [height, width] = sides;
         let seen: Vec<usize> = (0..shown.len()).filter(|&i| shown[i]).collect();
         let anchor = match seen.len() {
             0 => stream.below(height * width),
@@ -275,7 +266,7 @@ impl Plan<'_> {
         bounds: &[[f32; 2]],
         stream: &mut Stream,
     ) -> Vec<f32> {
-        let [_, height, width] = self.images.shape();
+        let [height, width] = self.source.size();
         let [rows, cols] = self.window;
         let mut view = Vec::with_capacity(image.len());
         for plane in image.chunks_exact(height * width) {
@@ -289,7 +280,7 @@ impl Plan<'_> {
             for (plane, bound) in view.chunks_exact_mut(rows * cols).zip(bounds) {
                 if let Some(unit) = Unit::new(*bound) {
                     unit.enter(plane);
-                    change.apply(plane, cols, stream);
+                    change.apply(plane, cols, self.source.options.border, stream);
                     unit.leave(plane);
                 }
             }
@@ -336,15 +327,15 @@ impl Change {
         }
     }
 
-    fn apply(&self, plane: &mut [f32], width: usize, stream: &mut Stream) {
+    fn apply(&self, plane: &mut [f32], width: usize, border: Border, stream: &mut Stream) {
         let radius = |sigma: f64| (4.0 * sigma).round().max(1.0) as usize;
         match self.filter {
             Filter::None => {}
-            Filter::Blur { sigma } => blur(plane, width, sigma, radius(sigma)),
+            Filter::Blur { sigma } => blur(plane, width, sigma, radius(sigma), border),
             Filter::Sharpen { sigma, strength } => {
-                blur(plane, width, sigma, radius(sigma));
+                blur(plane, width, sigma, radius(sigma), border);
                 let mut soft = plane.to_vec();
-                blur(&mut soft, width, 0.5, radius(0.5));
+                blur(&mut soft, width, 0.5, radius(0.5), border);
                 for (v, s) in plane.iter_mut().zip(soft) {
                     *v += strength as f32 * (*v - s);
                 }
@@ -366,11 +357,12 @@ impl EpochPlan for Plan<'_> {
     type Batch = Batch;
 
     fn steps(&self, shuffled: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
-        whole_steps(shuffled)
+        self.source.steps(shuffled, self.epoch)
     }
 
     fn batch(&self, slices: &[usize]) -> Result<Batch, TrainError> {
-        let [channels, height, width] = self.images.shape();
+        let images = self.source.images;
+        let [channels, height, width] = images.shape();
         let mut image = vec![0.0; channels * height * width];
         let count = self.count(slices.len());
         let mut batch = Batch {
@@ -379,10 +371,10 @@ impl EpochPlan for Plan<'_> {
             pixels: [Vec::new(), Vec::new()],
         };
         for &index in slices {
-            self.images.image(index, &mut image);
-            let bounds = self.ranges.volume(self.images.volume(index));
+            images.image(index, &mut image);
+            let bounds = self.source.bounds(index);
             let shown = foreground(&image, height * width, bounds);
-            let key = [self.seed, self.epoch, self.images.id(index)];
+            let key = [self.source.seed, self.epoch, images.id(index)];
             let mut stream = Stream::new(Purpose::Augment, &key);
             let sites = self.sites(&shown, count, &mut stream);
             for (i, start) in sites.starts.into_iter().enumerate() {
@@ -424,17 +416,15 @@ impl<'a> Task for Vox2VecTask<'a> {
 
     fn plan(&self, epoch: usize) -> Plan<'a> {
         Plan {
-            images: self.images,
-            ranges: self.ranges.clone(),
+            source: self.source.clone(),
             options: self.options.clone(),
             window: self.window,
-            seed: self.seed,
             epoch: epoch as u64,
         }
     }
 
     fn step(&mut self, model: &Network, batch: Batch, _: &Moment) -> Result<Tensor<1>, TrainError> {
-        let [channels, _, _] = self.images.shape();
+        let [channels, _, _] = self.source.images.shape();
         let [rows, cols] = self.window;
         let n = batch.n;
         let per = batch.pixels[0].len() / n.max(1);
@@ -467,22 +457,26 @@ impl<'a> Task for Vox2VecTask<'a> {
 mod tests {
     use super::*;
     use crate::data::images::InMemory;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
+    use crate::options::ViewOptions;
 
     #[test]
     fn a_pixel_has_a_value_of_every_level() {
-        let device = Device::flex();
-        let level = |values: Vec<f32>, side: usize| {
-            Tensor::<4>::from_data(TensorData::new(values, [1, 1, side, side]), &device)
-        };
-        let levels = vec![
-            level((0..16).map(|i| i as f32).collect(), 4),
-            level(vec![100., 101., 102., 103.], 2),
-            level(vec![200.], 1),
-        ];
-        let found = vectors(levels, &[[3, 2], [0, 3], [1, 1]], 3);
-        let expected = [14., 103., 200., 3., 101., 200., 5., 100., 200.];
-        assert_eq!(host_values(found), expected);
+        on_each_device(|| {
+            let device = device().inner();
+            let level = |values: Vec<f32>, side: usize| {
+                Tensor::<4>::from_data(TensorData::new(values, [1, 1, side, side]), &device)
+            };
+            let levels = vec![
+                level((0..16).map(|i| i as f32).collect(), 4),
+                level(vec![100., 101., 102., 103.], 2),
+                level(vec![200.], 1),
+            ];
+            let found = vectors(levels, &[[3, 2], [0, 3], [1, 1]], 3);
+            let expected = [14., 103., 200., 3., 101., 200., 5., 100., 200.];
+            assert_eq!(host_values(found), expected);
+        });
     }
 
     #[test]
@@ -497,14 +491,12 @@ mod tests {
         };
         for epoch in 0..20 {
             let plan = Plan {
-                images: &images,
-                ranges: Arc::new(Ranges::of(&images)),
+                source: Source::of(&images, ViewOptions::default(), 1),
                 options: Vox2VecOptions {
                     intensity: false,
                     ..Vox2VecOptions::default()
                 },
                 window: [20, 20],
-                seed: 1,
                 epoch,
             };
             let batch = plan.batch(&[0, 1]).unwrap();

@@ -300,7 +300,7 @@ pub fn reconstruction(
         codes: None,
         teacher: None,
         backbone: &spec.backbone,
-        epochs: spec.pretrain.epochs,
+        pretrain: &spec.pretrain,
         seed: spec.seed,
         device,
     };

@@ -80,6 +80,12 @@ impl<'a> Checker<'a> {
             0.0,
             65536.0,
         )?;
+        let pretrain = &s.pretrain;
+        pretrain
+            .views
+            .check()
+            .and_then(|()| pretrain.sparse.check())
+            .map_err(|misfit| self.misfit(&misfit))?;
         self.within("finetune.epochs", s.finetune.epochs as f64, 1.0, 1e6)?;
         self.within("finetune.batch", s.finetune.batch as f64, 1.0, 65536.0)?;
         self.within(

@@ -18,7 +18,7 @@ pub use only::{Only, OnlyError};
 pub use project::project_root;
 pub use registry::{
     layout_names, measure_version, metric_names, modalities_of, pretext_names, pretext_needs,
-    pretext_optimiser, pretext_transfer, pretext_version, tokenizer_version,
+    pretext_optimiser, pretext_training, pretext_version, tokenizer_version,
 };
 pub use resolve::{Places, Request, Resolution, resolve};
 pub use resolved::{

@@ -3,7 +3,7 @@
 use super::PretextSpec;
 use crate::data::layout::LayoutError;
 use crate::measure;
-use crate::options::{LayoutOptions, MeasureKind, Needs, OptimiserOptions, Transfer};
+use crate::options::{LayoutOptions, MeasureKind, Needs, OptimiserOptions, PretrainOptions};
 
 /// Pretext tasks.
 #[must_use]
@@ -45,14 +45,10 @@ pub fn pretext_version(name: &str) -> u32 {
         .map_or(0, |e| e.version)
 }
 
-/// What of `transfer` a pretext task can do: one that does not train the decoder of the backbone
-/// hands on its encoder, whatever is asked for.
+/// The training of a pretext task, with what the task does not read at its default.
 #[must_use]
-pub fn pretext_transfer(name: &str, transfer: Transfer) -> Transfer {
-    match crate::pretext::find(name) {
-        Some(entry) if entry.trains_decoder => transfer,
-        _ => Transfer::Encoder,
-    }
+pub fn pretext_training(name: &str, options: &PretrainOptions) -> PretrainOptions {
+    crate::pretext::find(name).map_or_else(|| options.clone(), |entry| entry.canonical(options))
 }
 
 /// What a pretext task reads beside the training slices.

@@ -72,7 +72,7 @@ pub fn pretrain<P: Pretext>(
         codes: job.codes,
         teacher: job.teacher,
         backbone: job.backbone,
-        epochs: job.options.epochs,
+        pretrain: job.options,
         seed: job.seed,
         device: &device,
     };

@@ -4,6 +4,7 @@ use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::{DoubleConv, Encoder};
 use crate::nn::layer::{MaxPool2x2, NormLayer};
+use crate::options::SparseStatistics;
 
 impl Encoder {
     /// [`Encoder::forward`] of what is visible: features are 0 at masked places on every level,
@@ -48,6 +49,7 @@ pub struct Visible {
     count: usize,
     /// 1 at visible patches, `[n, 1, rows, cols]`.
     map: Tensor<4>,
+    statistics: SparseStatistics,
 }
 
 impl Visible {
@@ -68,7 +70,14 @@ impl Visible {
             indices: Tensor::from_data(TensorData::new(visible, [count]), device),
             count,
             map: Tensor::from_data(TensorData::new(map, [images, 1, rows, cols]), device),
+            statistics: SparseStatistics::default(),
         }
+    }
+
+    /// The same, with the places that normalisation takes its statistics from.
+    #[must_use]
+    pub fn with_statistics(self, statistics: SparseStatistics) -> Self {
+        Self { statistics, ..self }
     }
 
     /// 1 at visible and 0 at masked pixels of images of `height x width`: `[n, 1, height, width]`.
@@ -128,19 +137,37 @@ impl Visible {
         x * map.clone() + other * (map.neg() + 1.0)
     }
 
-    /// Normalisation and ReLU by the statistics of visible places; zeros at masked ones.
+    /// Normalisation and ReLU; zeros at masked places.
     #[must_use]
     pub fn norm_relu(&self, norm: &NormLayer, x: Tensor<4>) -> Tensor<4> {
+        self.normalised(norm, x, NormLayer::forward_relu)
+    }
+
+    /// Normalisation; zeros at masked places.
+    #[must_use]
+    pub fn norm(&self, norm: &NormLayer, x: Tensor<4>) -> Tensor<4> {
+        self.normalised(norm, x, NormLayer::forward)
+    }
+
+    fn normalised(
+        &self,
+        norm: &NormLayer,
+        x: Tensor<4>,
+        forward: impl Fn(&NormLayer, Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
+        if self.statistics == SparseStatistics::All {
+            return self.keep(forward(norm, x));
+        }
         let packed = self.gather(x);
         self.scatter(match norm {
-            NormLayer::Batch(_) => norm.forward_relu(packed),
+            NormLayer::Batch(_) => forward(norm, packed),
             // Statistics per image: the patches of an image side by side, as many for each.
             NormLayer::Group(_) => {
                 let [count, c, s, t] = packed.dims();
                 let (n, each) = (self.images, count / self.images.max(1));
                 let images: Tensor<5> = packed.reshape([n, each, c, s, t]);
                 let images: Tensor<5> = images.permute([0, 2, 1, 3, 4]);
-                let images = norm.forward_relu(images.reshape([n, c, each * s, t]));
+                let images = forward(norm, images.reshape([n, c, each * s, t]));
                 let patches: Tensor<5> = images.reshape([n, c, each, s, t]);
                 let patches: Tensor<5> = patches.permute([0, 2, 1, 3, 4]);
                 patches.reshape([count, c, s, t])
@@ -242,6 +269,24 @@ mod tests {
             let moved = everything(&net, &(images.clone() + 1.0), &visible);
             assert_ne!(before, moved);
         }
+    }
+
+    #[test]
+    fn statistics_of_all_places_count_the_zeros_and_leak_nothing() {
+        let visible = Visible::new(&MASK, 2, 3, &device());
+        let all = visible.clone().with_statistics(SparseStatistics::All);
+        let net = encoder(Norm::Batch);
+        let images = noise(5, [2, 1, 8, 12]);
+        let changed = visible.or(images.clone(), noise(6, [2, 1, 8, 12]) * 50.0);
+        let features = |images: &Tensor<4>, seen: &Visible| -> Vec<Vec<f32>> {
+            let features = net.clone().forward_sparse(images.clone(), seen);
+            features.into_iter().map(host_values).collect()
+        };
+        let found = features(&images, &all);
+        assert_eq!(found, features(&changed, &all));
+        assert_ne!(found, features(&images, &visible));
+        let zeros = |values: &[f32]| values.iter().filter(|v| **v == 0.0).count();
+        assert!(found.iter().all(|f| zeros(f) >= f.len() / 2));
     }
 
     #[test]

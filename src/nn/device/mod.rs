@@ -5,6 +5,8 @@ mod found;
 mod listing;
 mod open;
 mod order;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use choice::{DeviceChoice, DeviceError};
 pub use listing::{DeviceInfo, devices};

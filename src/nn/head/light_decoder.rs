@@ -1,4 +1,4 @@
-//! The up path of the U-Net with half its widths, fed by sparse features (`methods/masked.md`
+//! The up path of the U-Net with a share of its widths, fed by sparse features (`methods/masked.md`
 //! sections 3.1 and 3.6).
 
 use burn::module::Module;
@@ -8,7 +8,7 @@ use super::Densify;
 use crate::nn::backbone::{DoubleConv, Visible};
 use crate::nn::init::Initialiser;
 use crate::nn::layer::{Conv2d, UpConv2x2};
-use crate::options::BackboneOptions;
+use crate::options::{BackboneOptions, SparseOptions};
 
 /// Decoder from densified features to an image. A level without a skip goes on with what comes from
 /// below.
@@ -31,24 +31,27 @@ impl LightDecoder {
     pub fn init(
         init: &mut Initialiser,
         options: &BackboneOptions,
+        sparse: &SparseOptions,
         outputs: usize,
         skips: usize,
     ) -> Self {
-        let channels = |level: usize| options.width << level;
-        let half = |level: usize| (channels(level) / 2).max(1);
+        let own = |level: usize| sparse.decoder_channels(options.width << level);
+        let dense = |init: &mut Initialiser, level| {
+            Densify::init(init, options, sparse.densify, level, own(level))
+        };
         let depth = options.depth;
         let mut decoder = Self {
-            bottom: Densify::init(init, channels(depth), half(depth)),
+            bottom: dense(init, depth),
             skips: Vec::with_capacity(depth),
             up: Vec::with_capacity(depth),
             dec: Vec::with_capacity(depth),
-            out: Conv2d::init(init, half(0), outputs, 1, true),
+            out: Conv2d::init(init, own(0), outputs, 1, true),
         };
         for level in (0..depth).rev() {
-            let skip = (level < skips).then(|| Densify::init(init, channels(level), half(level)));
-            let up = UpConv2x2::init(init, half(level + 1), half(level));
-            let inputs = half(level) * (1 + usize::from(skip.is_some()));
-            let block = DoubleConv::init(init, options.norm, inputs, half(level));
+            let skip = (level < skips).then(|| dense(init, level));
+            let up = UpConv2x2::init(init, own(level + 1), own(level));
+            let inputs = own(level) * (1 + usize::from(skip.is_some()));
+            let block = DoubleConv::init(init, options.norm, inputs, own(level));
             decoder.skips.push(skip);
             decoder.up.push(up);
             decoder.dec.push(block);

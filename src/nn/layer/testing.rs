@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+pub(super) use crate::nn::device::testing::devices;
 use crate::random::{Purpose, Stream};
 
 /// Standard normal numbers.
@@ -59,19 +60,6 @@ pub(super) fn cpu_seconds(f: impl Fn()) -> f64 {
         calls += 1;
     }
     least
-}
-
-/// The CPU devices of this build, each with kernels of its own, and the one that `AMLP_TEST_DEVICE`
-/// names.
-pub(super) fn devices() -> Vec<Device> {
-    use crate::nn::device::{DeviceChoice, open};
-    let named = std::env::var("AMLP_TEST_DEVICE").ok();
-    let named = named.map(|name| open(name.parse().unwrap()).unwrap());
-    [DeviceChoice::Cpu, DeviceChoice::Libtorch]
-        .into_iter()
-        .filter_map(|choice| open(choice).ok())
-        .chain(named)
-        .collect()
 }
 
 /// Standard normal numbers on the pure-Rust device with gradients.

@@ -4,7 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{MaeOptions, Recipe, check};
-use crate::options::{Frame, Misfit, Needs, OptimiserOptions, TaskOptions, Tokens, inside, within};
+use crate::options::{
+    Frame, Misfit, Needs, OptimiserOptions, TaskOptions, Tokens, inside, is_default, up_to, within,
+};
+
+/// Blocks of the tokenizer's decoder by default.
+const BLOCKS: usize = 3;
+
+fn is_blocks(blocks: &usize) -> bool {
+    *blocks == BLOCKS
+}
 
 /// Whose features the tokenizer puts into codes. The original's teachers (CLIP, DINO) know other
 /// images; these know none but the training slices.
@@ -16,6 +25,9 @@ pub enum TokenTeacher {
     OwnMae,
     /// Histograms of oriented gradients.
     Hog,
+    /// The bottleneck of an average of the tokenizer's own encoder, which follows it. Nothing keeps
+    /// it from collapsing: watch `emb_std` and `codes.perplexity`.
+    OwnEma,
 }
 
 /// The tokenizer of BEiT v2: an autoencoder of a teacher's features with a codebook in the middle.
@@ -30,8 +42,15 @@ pub struct TokenizerOptions {
     pub ema: f64,
     /// Whose features it learns.
     pub teacher: TokenTeacher,
+    /// Momentum of the teacher `own_ema`; 0 is 0.999 for runs of at least 100,000 steps and 0.99 for
+    /// shorter ones.
+    #[serde(skip_serializing_if = "is_default")]
+    pub momentum: f64,
     /// The MAE that is the teacher; with the options of the study's row it is the same stage.
     pub mae: MaeOptions,
+    /// Residual blocks of the decoder to the teacher's features.
+    #[serde(skip_serializing_if = "is_blocks")]
+    pub blocks: usize,
     /// Passes over the training slices.
     pub epochs: usize,
     /// Whose optimiser it is trained with.
@@ -45,7 +64,9 @@ impl Default for TokenizerOptions {
             code_dim: 32,
             ema: 0.99,
             teacher: TokenTeacher::default(),
+            momentum: 0.0,
             mae: MaeOptions::default(),
+            blocks: BLOCKS,
             epochs: 100,
             recipe: Recipe::default(),
         }
@@ -57,7 +78,10 @@ impl TaskOptions for TokenizerOptions {
         let mut o = self.clone();
         match o.teacher {
             TokenTeacher::OwnMae => o.mae = o.mae.canonical(),
-            TokenTeacher::Hog => o.mae = MaeOptions::default(),
+            TokenTeacher::Hog | TokenTeacher::OwnEma => o.mae = MaeOptions::default(),
+        }
+        if o.teacher != TokenTeacher::OwnEma {
+            o.momentum = 0.0;
         }
         o
     }
@@ -76,6 +100,8 @@ impl TaskOptions for TokenizerOptions {
             1.0,
             4096.0,
         )?;
+        within("beit2.tokenizer.blocks", self.blocks as f64, 1.0, 64.0)?;
+        within("beit2.tokenizer.momentum", self.momentum, 0.0, 1.0)?;
         inside("beit2.tokenizer.ema", self.ema, 0.0, 1.0)?;
         within("beit2.tokenizer.epochs", self.epochs as f64, 1.0, 1e6)?;
         self.mae.check(frame)
@@ -102,6 +128,10 @@ pub struct Beit2Options {
     pub patch: Option<usize>,
     /// Share of masked patches, rounded.
     pub ratio: f64,
+    /// Least size of a block of masked patches, as a share of the patches; 16 of 196 where none is
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_block: Option<f64>,
     /// Train a second prediction through the mean of the bottleneck, in place of the class token.
     pub class_branch: bool,
     /// The tokenizer, a stage of its own.
@@ -115,6 +145,7 @@ impl Default for Beit2Options {
         Self {
             patch: None,
             ratio: 75.0 / 196.0,
+            min_block: None,
             class_branch: false,
             tokenizer: TokenizerOptions::default(),
             recipe: Recipe::default(),
@@ -132,6 +163,9 @@ impl TaskOptions for Beit2Options {
 
     fn check(&self, frame: &Frame<'_>) -> Result<(), Misfit> {
         self.tokenizer.check(frame)?;
+        if let Some(share) = self.min_block {
+            up_to("beit2.min_block", share, 0.0, self.ratio)?;
+        }
         check("beit2", self.patch, self.ratio, frame)
     }
 

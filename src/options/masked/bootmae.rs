@@ -4,7 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Recipe, check};
-use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions, inside, within};
+use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions, inside, up_to, within};
+
+fn is_two(count: &usize) -> bool {
+    *count == 2
+}
 
 /// Options of BootMAE (`methods/masked.md` section 3.6).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +22,16 @@ pub struct BootmaeOptions {
     pub ratio: f64,
     /// Share of patches that are masked as blocks.
     pub blocks: f64,
+    /// Least and greatest size of a block, as shares of the patches; 16 and 60 of 196 where none are
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_area: Option<[f64; 2]>,
+    /// Levels whose features reach the pixel decoder, finest first.
+    #[serde(skip_serializing_if = "is_two")]
+    pub skips: usize,
+    /// Residual blocks of the feature branch.
+    #[serde(skip_serializing_if = "is_two")]
+    pub feature_blocks: usize,
     /// Decay of the averaged teacher in the first epoch; it rises to `ema_mid` over 100 epochs.
     pub ema_start: f64,
     /// Decay after 100 epochs; it rises to `ema_end` over 300 more.
@@ -41,6 +55,9 @@ impl Default for BootmaeOptions {
             patch: None,
             ratio: 0.75,
             blocks: 120.0 / 196.0,
+            block_area: None,
+            skips: 2,
+            feature_blocks: 2,
             ema_start: 0.999,
             ema_mid: 0.9999,
             ema_end: 0.99999,
@@ -55,6 +72,17 @@ impl Default for BootmaeOptions {
 impl TaskOptions for BootmaeOptions {
     fn check(&self, frame: &Frame<'_>) -> Result<(), Misfit> {
         inside("bootmae.blocks", self.blocks, 0.0, 1.0)?;
+        if let Some([least, most]) = self.block_area {
+            up_to("bootmae.block_area", least, 0.0, most)?;
+            up_to("bootmae.block_area", most, 0.0, 1.0)?;
+        }
+        within("bootmae.skips", self.skips as f64, 0.0, 64.0)?;
+        within(
+            "bootmae.feature_blocks",
+            self.feature_blocks as f64,
+            1.0,
+            64.0,
+        )?;
         within("bootmae.ema_start", self.ema_start, 0.0, 1.0)?;
         within("bootmae.ema_mid", self.ema_mid, 0.0, 1.0)?;
         within("bootmae.ema_end", self.ema_end, 0.0, 1.0)?;

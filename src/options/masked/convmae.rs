@@ -4,7 +4,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Recipe, check};
-use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions};
+use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions, within};
+
+/// Blocks of the decoder by default.
+const BLOCKS: usize = 4;
+
+fn is_blocks(blocks: &usize) -> bool {
+    *blocks == BLOCKS
+}
 
 /// Options of ConvMAE (`methods/masked.md` section 3.4).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +25,9 @@ pub struct ConvmaeOptions {
     pub ratio: f64,
     /// Predict pixels normalised per patch.
     pub norm_pix: bool,
+    /// Residual blocks of the decoder.
+    #[serde(skip_serializing_if = "is_blocks")]
+    pub blocks: usize,
     /// Whose optimiser it is trained with.
     pub recipe: Recipe,
 }
@@ -28,6 +38,7 @@ impl Default for ConvmaeOptions {
             patch: None,
             ratio: 0.75,
             norm_pix: true,
+            blocks: BLOCKS,
             recipe: Recipe::default(),
         }
     }
@@ -35,6 +46,7 @@ impl Default for ConvmaeOptions {
 
 impl TaskOptions for ConvmaeOptions {
     fn check(&self, frame: &Frame<'_>) -> Result<(), Misfit> {
+        within("convmae.blocks", self.blocks as f64, 1.0, 64.0)?;
         check("convmae", self.patch, self.ratio, frame)
     }
 

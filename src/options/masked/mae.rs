@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Recipe, check};
+use super::{Recipe, check, skips};
 use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions};
 
 /// Options of MAE (`methods/masked.md` section 3.1).
@@ -18,6 +18,9 @@ pub struct MaeOptions {
     pub ratio: f64,
     /// Predict pixels normalised per patch.
     pub norm_pix: bool,
+    /// Levels of the decoder that have a skip, finest first; all where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skips: Option<usize>,
     /// Whose optimiser it is trained with.
     pub recipe: Recipe,
 }
@@ -28,6 +31,7 @@ impl Default for MaeOptions {
             patch: None,
             ratio: 0.75,
             norm_pix: true,
+            skips: None,
             recipe: Recipe::default(),
         }
     }
@@ -35,6 +39,7 @@ impl Default for MaeOptions {
 
 impl TaskOptions for MaeOptions {
     fn check(&self, frame: &Frame<'_>) -> Result<(), Misfit> {
+        skips("mae", self.skips, frame)?;
         check("mae", self.patch, self.ratio, frame)
     }
 

@@ -17,7 +17,7 @@ pub use maskfeat::MaskfeatOptions;
 pub use selfmedmae::SelfmedmaeOptions;
 pub use simmim::SimmimOptions;
 
-use super::{Frame, Misfit, Recipe, inside};
+use super::{Frame, Misfit, Recipe, inside, within};
 
 /// Side of a patch: as given, or the stride of the bottleneck, so that a patch is a cell of it.
 #[must_use]
@@ -57,4 +57,12 @@ fn check(name: &str, patch: Option<usize>, ratio: f64, frame: &Frame<'_>) -> Res
         ));
     }
     inside(&format!("{name}.ratio"), ratio, 0.0, 1.0)
+}
+
+/// Whether the network of the method `name` has so many levels to skip from.
+fn skips(name: &str, skips: Option<usize>, frame: &Frame<'_>) -> Result<(), Misfit> {
+    let most = frame.backbone.depth as f64;
+    skips.map_or(Ok(()), |count| {
+        within(&format!("{name}.skips"), count as f64, 0.0, most)
+    })
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Recipe, check};
+use super::{Recipe, check, skips};
 use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions, within};
 
 /// Options of SelfMedMAE (`methods/masked.md` section 3.7).
@@ -18,6 +18,9 @@ pub struct SelfmedmaeOptions {
     pub ratio: f64,
     /// Probability of a flip, for each axis.
     pub flip: f64,
+    /// Levels of the decoder that have a skip, finest first; all where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skips: Option<usize>,
     /// Whose optimiser it is trained with.
     pub recipe: Recipe,
 }
@@ -28,6 +31,7 @@ impl Default for SelfmedmaeOptions {
             patch: None,
             ratio: 0.125,
             flip: 0.2,
+            skips: None,
             recipe: Recipe::default(),
         }
     }
@@ -36,6 +40,7 @@ impl Default for SelfmedmaeOptions {
 impl TaskOptions for SelfmedmaeOptions {
     fn check(&self, frame: &Frame<'_>) -> Result<(), Misfit> {
         within("selfmedmae.flip", self.flip, 0.0, 1.0)?;
+        skips("selfmedmae", self.skips, frame)?;
         check("selfmedmae", self.patch, self.ratio, frame)
     }
 

@@ -147,19 +147,16 @@ pub fn centroid_soft(
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::TensorData;
 
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     /// Four patches of two values each (two channels, patches of one pixel) on a 2x2 image.
     const SHAPE: [usize; 4] = [1, 2, 2, 2];
     const L: [f32; 4] = [0.05, 0.01, 0.09, 0.02];
     const N: usize = 4;
-
-    fn device() -> Device {
-        Device::flex().autodiff()
-    }
 
     fn image(values: Vec<f32>) -> Tensor<4> {
         Tensor::from_data(TensorData::new(values, SHAPE), &device())
@@ -201,104 +198,114 @@ mod tests {
 
     #[test]
     fn spec_vectors_n2() {
-        let (r, mean) = relative_weights(row(&L), row(&[1.0; 4]), N, RrlScope::Image);
-        close(&host_values(mean), &[0.0425], 1e-8);
-        let expected = [1.176471, 0.235294, 2.117647, 0.470588];
-        close(&host_values(r.clone()), &expected, 1e-6);
-        close(&host_values(r.clone().mean()), &[1.0], 1e-6);
+        on_each_device(|| {
+            let (r, mean) = relative_weights(row(&L), row(&[1.0; 4]), N, RrlScope::Image);
+            close(&host_values(mean), &[0.0425], 1e-8);
+            let expected = [1.176471, 0.235294, 2.117647, 0.470588];
+            close(&host_values(r.clone()), &expected, 1e-6);
+            close(&host_values(r.clone().mean()), &[1.0], 1e-6);
 
-        let (_, prediction) = through_pixels(|l, mask| masked_mean(l, mask, N));
-        close(&prediction, &[0.055902, 0.025, 0.075, 0.035355], 1e-6);
-        let cases: [(RrlMode, f64, [f64; 4]); 4] = [
-            (RrlMode::Literal, 1.0, [0.0; 4]),
-            (
-                RrlMode::DetachedMean,
-                1.0,
-                [1.315334, 0.588235, 1.764706, 0.831890],
-            ),
-            (
-                RrlMode::Weight,
-                0.065294,
-                [0.065767, 0.005882, 0.158824, 0.016638],
-            ),
-            (
-                RrlMode::WeightScaled,
-                1.536332,
-                // r_i / L_mean times the gradient of l_i / n_m.
-                [1.547452, 0.138408, 3.737024, 0.391478],
-            ),
-        ];
-        for (mode, value, gradient) in cases {
-            let (found, slopes) = rrl(mode);
-            close(&[found], &[value], 1e-6);
-            close(&slopes, &gradient, 2e-6);
-        }
-        let (square, _) = rrl(RrlMode::Square);
-        close(&[square], &[1.536332], 1e-6);
-        // As printed the gradient is not small but exactly nothing.
-        assert_eq!(rrl(RrlMode::Literal).1, [0.0; 4]);
+            let (_, prediction) = through_pixels(|l, mask| masked_mean(l, mask, N));
+            close(&prediction, &[0.055902, 0.025, 0.075, 0.035355], 1e-6);
+            let cases: [(RrlMode, f64, [f64; 4]); 4] = [
+                (RrlMode::Literal, 1.0, [0.0; 4]),
+                (
+                    RrlMode::DetachedMean,
+                    1.0,
+                    [1.315334, 0.588235, 1.764706, 0.831890],
+                ),
+                (
+                    RrlMode::Weight,
+                    0.065294,
+                    [0.065767, 0.005882, 0.158824, 0.016638],
+                ),
+                (
+                    RrlMode::WeightScaled,
+                    1.536332,
+                    // r_i / L_mean times the gradient of l_i / n_m.
+                    [1.547452, 0.138408, 3.737024, 0.391478],
+                ),
+            ];
+            for (mode, value, gradient) in cases {
+                let (found, slopes) = rrl(mode);
+                close(&[found], &[value], 1e-6);
+                close(&slopes, &gradient, 2e-6);
+            }
+            let (square, _) = rrl(RrlMode::Square);
+            close(&[square], &[1.536332], 1e-6);
+            // As printed the gradient is not small but exactly nothing.
+            assert_eq!(rrl(RrlMode::Literal).1, [0.0; 4]);
 
-        let (_, total) = through_pixels(|l, mask| {
-            let extra = relative(l.clone(), mask.clone(), N, RrlMode::Weight, RrlScope::Image);
-            masked_mean(l, mask, N) + extra.unwrap()
+            let (_, total) = through_pixels(|l, mask| {
+                let extra = relative(l.clone(), mask.clone(), N, RrlMode::Weight, RrlScope::Image);
+                masked_mean(l, mask, N) + extra.unwrap()
+            });
+            close(&total, &[0.121668, 0.030882, 0.233824, 0.051993], 1e-6);
+            let weights: Vec<f32> = host_values(r).iter().map(|r| (1.0 + r) / 4.0).collect();
+            close(&weights, &[0.544118, 0.308824, 0.779412, 0.367647], 1e-6);
+
+            let two: Vec<f32> = L.iter().copied().chain(L.map(|l| 10.0 * l)).collect();
+            for (scope, expected) in [(RrlScope::Image, 0.359118), (RrlScope::Batch, 0.599519)] {
+                let loss = relative(row(&two), row(&[1.0; 8]), N, RrlMode::Weight, scope).unwrap();
+                close(&host_values(loss), &[expected], 1e-6);
+            }
         });
-        close(&total, &[0.121668, 0.030882, 0.233824, 0.051993], 1e-6);
-        let weights: Vec<f32> = host_values(r).iter().map(|r| (1.0 + r) / 4.0).collect();
-        close(&weights, &[0.544118, 0.308824, 0.779412, 0.367647], 1e-6);
-
-        let two: Vec<f32> = L.iter().copied().chain(L.map(|l| 10.0 * l)).collect();
-        for (scope, expected) in [(RrlScope::Image, 0.359118), (RrlScope::Batch, 0.599519)] {
-            let loss = relative(row(&two), row(&[1.0; 8]), N, RrlMode::Weight, scope).unwrap();
-            close(&host_values(loss), &[expected], 1e-6);
-        }
     }
 
     #[test]
     fn the_square_raises_the_error_of_easy_patches() {
-        let (_, slopes) = rrl(RrlMode::Square);
-        assert!(slopes[1] < 0.0 && slopes[2] > 0.0, "{slopes:?}");
+        on_each_device(|| {
+            let (_, slopes) = rrl(RrlMode::Square);
+            assert!(slopes[1] < 0.0 && slopes[2] > 0.0, "{slopes:?}");
+        });
     }
 
     #[test]
     fn an_undetached_mean_has_no_gradient_either() {
-        let (value, slopes) = through_pixels(|l, mask| {
-            let (r, _) = relative_weights(l, mask.clone(), N, RrlScope::Image);
-            masked_mean(r, mask, N)
+        on_each_device(|| {
+            let (value, slopes) = through_pixels(|l, mask| {
+                let (r, _) = relative_weights(l, mask.clone(), N, RrlScope::Image);
+                masked_mean(r, mask, N)
+            });
+            close(&[value], &[1.0], 1e-6);
+            close(&slopes, &[0.0; 4], 1e-6);
         });
-        close(&[value], &[1.0], 1e-6);
-        close(&slopes, &[0.0; 4], 1e-6);
     }
 
     #[test]
     fn unmasked_patches_count_for_nothing() {
-        let mask = row(&[1.0, 0.0, 1.0, 0.0]);
-        close(
-            &host_values(masked_mean(row(&L), mask.clone(), 2)),
-            &[0.07],
-            1e-7,
-        );
-        let (r, mean) = relative_weights(row(&L), mask.clone(), 2, RrlScope::Image);
-        close(&host_values(mean), &[0.07], 1e-7);
-        close(&host_values(r), &[0.714286, 0.0, 1.285714, 0.0], 1e-6);
+        on_each_device(|| {
+            let mask = row(&[1.0, 0.0, 1.0, 0.0]);
+            close(
+                &host_values(masked_mean(row(&L), mask.clone(), 2)),
+                &[0.07],
+                1e-7,
+            );
+            let (r, mean) = relative_weights(row(&L), mask.clone(), 2, RrlScope::Image);
+            close(&host_values(mean), &[0.07], 1e-7);
+            close(&host_values(r), &[0.714286, 0.0, 1.285714, 0.0], 1e-6);
+        });
     }
 
     #[test]
     fn blank_images_stay_finite() {
-        for mode in [
-            RrlMode::DetachedMean,
-            RrlMode::Weight,
-            RrlMode::WeightScaled,
-            RrlMode::Square,
-        ] {
-            let l = row(&[1e-10; 4]).require_grad();
-            let loss = relative(l.clone(), row(&[1.0; 4]), N, mode, RrlScope::Image).unwrap();
-            let slopes = l
-                .grad(&loss.backward())
-                .map(host_values)
-                .unwrap_or_default();
-            assert!(slopes.iter().all(|&s| s == 0.0), "{mode:?} {slopes:?}");
-            assert_eq!(loss.into_scalar::<f32>(), 0.0);
-        }
+        on_each_device(|| {
+            for mode in [
+                RrlMode::DetachedMean,
+                RrlMode::Weight,
+                RrlMode::WeightScaled,
+                RrlMode::Square,
+            ] {
+                let l = row(&[1e-10; 4]).require_grad();
+                let loss = relative(l.clone(), row(&[1.0; 4]), N, mode, RrlScope::Image).unwrap();
+                let slopes = l
+                    .grad(&loss.backward())
+                    .map(host_values)
+                    .unwrap_or_default();
+                assert!(slopes.iter().all(|&s| s == 0.0), "{mode:?} {slopes:?}");
+                assert_eq!(loss.into_scalar::<f32>(), 0.0);
+            }
+        });
     }
 
     #[test]
@@ -315,71 +322,77 @@ mod tests {
 
     #[test]
     fn spec_vectors_n3_soft_relative() {
-        let l = row(&L).require_grad();
-        let q = soft_relative(l.clone(), row(&[1.0; 4]), N, 1.0);
-        close(
-            &host_values(q.clone()),
-            &[0.544004, 0.317625, 0.753552, 0.370654],
-            1e-6,
-        );
-        let target = row(&[1.0, 0.0, 1.0, 0.0]);
-        for (at, term) in [0.440051, 0.245422, 0.158349, 0.315607]
-            .into_iter()
-            .enumerate()
-        {
-            let mut only = [0.0; 4];
-            only[at] = 1.0;
-            let loss = consistency(q.clone(), target.clone(), row(&only), 1, 0.1);
-            close(&host_values(loss), &[term], 1e-6);
-        }
-        let loss = consistency(q, target, row(&[1.0; 4]), N, 0.1);
-        close(&host_values(loss.clone()), &[0.289857], 1e-6);
-        let gradient = l.grad(&loss.backward()).unwrap();
-        let expected = [-2.265823, 1.629575, -1.279852, 1.881377];
-        close(&host_values(gradient), &expected, 5e-6);
+        on_each_device(|| {
+            let l = row(&L).require_grad();
+            let q = soft_relative(l.clone(), row(&[1.0; 4]), N, 1.0);
+            close(
+                &host_values(q.clone()),
+                &[0.544004, 0.317625, 0.753552, 0.370654],
+                1e-6,
+            );
+            let target = row(&[1.0, 0.0, 1.0, 0.0]);
+            for (at, term) in [0.440051, 0.245422, 0.158349, 0.315607]
+                .into_iter()
+                .enumerate()
+            {
+                let mut only = [0.0; 4];
+                only[at] = 1.0;
+                let loss = consistency(q.clone(), target.clone(), row(&only), 1, 0.1);
+                close(&host_values(loss), &[term], 1e-6);
+            }
+            let loss = consistency(q, target, row(&[1.0; 4]), N, 0.1);
+            close(&host_values(loss.clone()), &[0.289857], 1e-6);
+            let gradient = l.grad(&loss.backward()).unwrap();
+            let expected = [-2.265823, 1.629575, -1.279852, 1.881377];
+            close(&host_values(gradient), &expected, 5e-6);
+        });
     }
 
     #[test]
     fn spec_vectors_n3_centroid_soft() {
-        // Channel by channel: first values of the four patches, then second values.
-        let output = image(vec![0.9, 0.2, 0.4, 0.6, 0.7, 0.1, 0.3, 0.8]).require_grad();
-        // c1 = (1, 1), c0 = (0, 0).
-        let direction = image(vec![2.0; 8]);
-        let offset = Tensor::<2>::from_data(TensorData::new(vec![-1.0f32], [1, 1]), &device());
-        let q = centroid_soft(output.clone(), direction, offset, 1, 0.5);
-        close(
-            &host_values(q.clone()),
-            &[0.768525, 0.197816, 0.354344, 0.689974],
-            1e-6,
-        );
-        let target = row(&[1.0, 0.0, 1.0, 0.0]);
-        let changed = consistency(
-            q.clone(),
-            target.clone(),
-            row(&[0.0, 0.0, 1.0, 1.0]),
-            N,
-            0.1,
-        );
-        close(&host_values(changed), &[0.420109], 1e-6);
-        let all = consistency(q, target, row(&[1.0; 4]), N, 0.1);
-        close(&host_values(all.clone()), &[0.481083], 1e-6);
-        let gradient = host_values(output.grad(&all.backward()).unwrap());
-        let expected = [-0.102412, 0.087945, -0.251774, 0.260849];
-        close(&gradient[..4], &expected, 1e-6);
-        close(&gradient[4..], &expected, 1e-6);
+        on_each_device(|| {
+            // Channel by channel: first values of the four patches, then second values.
+            let output = image(vec![0.9, 0.2, 0.4, 0.6, 0.7, 0.1, 0.3, 0.8]).require_grad();
+            // c1 = (1, 1), c0 = (0, 0).
+            let direction = image(vec![2.0; 8]);
+            let offset = Tensor::<2>::from_data(TensorData::new(vec![-1.0f32], [1, 1]), &device());
+            let q = centroid_soft(output.clone(), direction, offset, 1, 0.5);
+            close(
+                &host_values(q.clone()),
+                &[0.768525, 0.197816, 0.354344, 0.689974],
+                1e-6,
+            );
+            let target = row(&[1.0, 0.0, 1.0, 0.0]);
+            let changed = consistency(
+                q.clone(),
+                target.clone(),
+                row(&[0.0, 0.0, 1.0, 1.0]),
+                N,
+                0.1,
+            );
+            close(&host_values(changed), &[0.420109], 1e-6);
+            let all = consistency(q, target, row(&[1.0; 4]), N, 0.1);
+            close(&host_values(all.clone()), &[0.481083], 1e-6);
+            let gradient = host_values(output.grad(&all.backward()).unwrap());
+            let expected = [-0.102412, 0.087945, -0.251774, 0.260849];
+            close(&gradient[..4], &expected, 1e-6);
+            close(&gradient[4..], &expected, 1e-6);
+        });
     }
 
     #[test]
     fn patch_losses_average_channels_and_pixels_in_patch_order() {
-        // 2 channels, 4 x 6, patches of 2: the error of a pixel is its patch number.
-        let (h, w, side) = (4, 6, 2);
-        let patch = |y: usize, x: usize| (y / side * (w / side) + x / side) as f32;
-        let plane: Vec<f32> = (0..h * w).map(|i| patch(i / w, i % w)).collect();
-        let values = [plane.clone(), plane.iter().map(|v| 2.0 * v).collect()].concat();
-        let output = Tensor::<4>::from_data(TensorData::new(values, [1, 2, h, w]), &device());
-        let l = patch_losses(output.clone(), output.zeros_like(), side);
-        assert_eq!(l.dims(), [1, 6]);
-        let expected: Vec<f64> = (0..6).map(|p| 2.5 * f64::from(p * p)).collect();
-        close(&host_values(l), &expected, 1e-5);
+        on_each_device(|| {
+            // 2 channels, 4 x 6, patches of 2: the error of a pixel is its patch number.
+            let (h, w, side) = (4, 6, 2);
+            let patch = |y: usize, x: usize| (y / side * (w / side) + x / side) as f32;
+            let plane: Vec<f32> = (0..h * w).map(|i| patch(i / w, i % w)).collect();
+            let values = [plane.clone(), plane.iter().map(|v| 2.0 * v).collect()].concat();
+            let output = Tensor::<4>::from_data(TensorData::new(values, [1, 2, h, w]), &device());
+            let l = patch_losses(output.clone(), output.zeros_like(), side);
+            assert_eq!(l.dims(), [1, 6]);
+            let expected: Vec<f64> = (0..6).map(|p| 2.5 * f64::from(p * p)).collect();
+            close(&host_values(l), &expected, 1e-5);
+        });
     }
 }

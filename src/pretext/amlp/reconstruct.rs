@@ -52,7 +52,7 @@ pub fn reconstruct(
         ..*setup
     };
     let task = AmlpTask::new(&options, &setup)?;
-    let batch = task.plan(setup.epochs).batch(&[index])?;
+    let batch = task.plan(setup.pretrain.epochs).batch(&[index])?;
 
     let device = setup.device.clone().inner();
     let [c, h, w] = setup.images.shape();

@@ -112,7 +112,7 @@ impl<'a> AmlpTask<'a> {
             options,
             grid,
             table,
-            epochs: setup.epochs,
+            epochs: setup.pretrain.epochs,
             seed: setup.seed,
             device: setup.device.clone(),
             meter: Meter::new(&["l_pred", "l_rrl", "l_ccl"], setup.device),

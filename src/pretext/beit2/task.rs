@@ -95,7 +95,7 @@ impl Masked for Beit2Method {
         let target = count_masked(n, options.ratio, Rounding::Nearest);
         Hiding::Blocks(Blocks {
             target,
-            min: (16.0 / 196.0 * n as f64).round() as usize,
+            min: (options.min_block.unwrap_or(16.0 / 196.0) * n as f64).round() as usize,
             max: target,
             ending: Ending::Exact,
         })
@@ -186,23 +186,24 @@ impl Masked for Beit2Method {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     #[test]
     fn a_guess_costs_the_logarithm_of_the_codebook() {
-        let device = Device::flex();
-        for (k, expected) in [(8192, 9.010_913), (1024, 6.931_472)] {
-            let logits = Tensor::<2>::zeros([3, k], &device);
-            let codes = Tensor::<1, Int>::from_ints([0, 5, 1023], &device);
-            let (loss, _) = masked_cross_entropy(logits, codes);
-            assert!((host_values(loss)[0] - expected).abs() < 1e-5);
-        }
-        let logits = Tensor::<2>::from_floats([[9.0, 0.0], [9.0, 0.0]], &device);
-        let codes = Tensor::<1, Int>::from_ints([0, 1], &device);
-        let (_, right) = masked_cross_entropy(logits, codes);
-        assert_eq!(host_values(right), [0.5]);
+        on_each_device(|| {
+            let device = device().inner();
+            for (k, expected) in [(8192, 9.010_913), (1024, 6.931_472)] {
+                let logits = Tensor::<2>::zeros([3, k], &device);
+                let codes = Tensor::<1, Int>::from_ints([0, 5, 1023], &device);
+                let (loss, _) = masked_cross_entropy(logits, codes);
+                assert!((host_values(loss)[0] - expected).abs() < 1e-5);
+            }
+            let logits = Tensor::<2>::from_floats([[9.0, 0.0], [9.0, 0.0]], &device);
+            let codes = Tensor::<1, Int>::from_ints([0, 1], &device);
+            let (_, right) = masked_cross_entropy(logits, codes);
+            assert_eq!(host_values(right), [0.5]);
+        });
     }
 }

@@ -1,5 +1,5 @@
-//! Whose features the tokenizer learns: those of the study's own MAE, or histograms of gradients.
-//! Both know nothing but the training slices.
+//! Whose features the tokenizer learns: those of the study's own MAE or of an average of itself, or
+//! histograms of gradients. All know nothing but the training slices.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -12,6 +12,7 @@ use crate::nn::head::to_grid;
 use crate::nn::init::Initialiser;
 use crate::nn::weights::{Weights, host_values};
 use crate::options::{BackboneOptions, TokenTeacher};
+use crate::pretext::part::Teacher;
 use crate::train::TrainError;
 
 /// Images that are looked at together.
@@ -19,8 +20,8 @@ const BATCH: usize = 32;
 /// Side of the cells of the histograms, at most a patch.
 const CELL: usize = 8;
 
-/// A frozen teacher. Features are not negative, so that any two of them look alike: their mean over
-/// the training slices is taken away.
+/// A teacher. Features are not negative, so that any two of them look alike: their mean is taken
+/// away, over the training slices where the teacher stands still, over the batch where it does not.
 pub struct TokenizerTeacher {
     kind: Kind,
     grid: Grid,
@@ -33,10 +34,12 @@ enum Kind {
     /// With running statistics, without gradients.
     Mae(Box<Encoder>),
     Hog(usize),
+    Ema(Box<Teacher<Encoder>>),
 }
 
 impl TokenizerTeacher {
-    /// The teacher asked for; `weights` are those of the encoder of the study's MAE.
+    /// The teacher asked for; `weights` are those of the encoder of the study's MAE, `own` is the
+    /// encoder of the tokenizer.
     ///
     /// # Errors
     /// No weights, or those of another network.
@@ -45,6 +48,7 @@ impl TokenizerTeacher {
         grid: Grid,
         backbone: &BackboneOptions,
         weights: Option<&Weights>,
+        own: &Encoder,
         device: &Device,
     ) -> Result<Self, TrainError> {
         let [channels, _, _] = grid.shape();
@@ -54,6 +58,7 @@ impl TokenizerTeacher {
             } else {
                 grid.side()
             }),
+            TokenTeacher::OwnEma => Kind::Ema(Box::new(Teacher::still(own))),
             TokenTeacher::OwnMae => {
                 let weights = weights.ok_or_else(|| TrainError::Options {
                     field: "beit2.tokenizer.teacher",
@@ -75,7 +80,7 @@ impl TokenizerTeacher {
     /// Number of features.
     pub(super) fn width(&self, backbone: &BackboneOptions) -> usize {
         match self.kind {
-            Kind::Mae(_) => backbone.width << backbone.depth,
+            Kind::Mae(_) | Kind::Ema(_) => backbone.width << backbone.depth,
             Kind::Hog(cell) => self.grid.shape()[0] * BINS * (self.grid.side() / cell).pow(2),
         }
     }
@@ -86,15 +91,14 @@ impl TokenizerTeacher {
         let (rows, cols) = (self.grid.rows(), self.grid.cols());
         let n = images.len() / (c * h * w).max(1);
         let device = self.device.clone().inner();
+        let seen_by = |encoder: &Encoder| {
+            let data = TensorData::new(images.to_vec(), [n, c, h, w]);
+            let features = encoder.bottleneck(Tensor::from_data(data, &device));
+            to_grid(features, rows, cols)
+        };
         let map = match &self.kind {
-            Kind::Mae(encoder) => {
-                let data = TensorData::new(images.to_vec(), [n, c, h, w]);
-                to_grid(
-                    encoder.bottleneck(Tensor::from_data(data, &device)),
-                    rows,
-                    cols,
-                )
-            }
+            Kind::Mae(encoder) => seen_by(encoder),
+            Kind::Ema(teacher) => seen_by(teacher.module()),
             Kind::Hog(cell) => {
                 let made: Vec<f32> = images
                     .chunks_exact(c * h * w)
@@ -112,12 +116,21 @@ impl TokenizerTeacher {
     pub(super) fn features(&self, images: &[f32]) -> Tensor<2> {
         let raw = self.raw(images);
         let [_, width] = raw.dims();
-        let mean = TensorData::new(self.mean.clone(), [1, width]);
-        (raw.clone() - Tensor::from_data(mean, &raw.device())).autodiff()
+        let mean = match self.kind {
+            Kind::Ema(_) => raw.clone().mean_dim(0),
+            Kind::Mae(_) | Kind::Hog(_) => {
+                let mean = TensorData::new(self.mean.clone(), [1, width]);
+                Tensor::from_data(mean, &raw.device())
+            }
+        };
+        (raw - mean).autodiff()
     }
 
-    /// Takes the mean over all `images`, once.
+    /// Takes the mean over all `images`, once, where the teacher stands still.
     pub(super) fn find_mean(&mut self, images: &dyn Images) {
+        if self.moving().is_some() {
+            return;
+        }
         let mut sums: Vec<f64> = Vec::new();
         let mut count = 0;
         for pixels in batches(images, BATCH) {
@@ -131,6 +144,14 @@ impl TokenizerTeacher {
         }
         let count = count.max(1) as f64;
         self.mean = sums.iter().map(|s| (s / count) as f32).collect();
+    }
+
+    /// The teacher, where it follows the tokenizer.
+    pub(super) fn moving(&mut self) -> Option<&mut Teacher<Encoder>> {
+        match &mut self.kind {
+            Kind::Ema(teacher) => Some(teacher),
+            Kind::Mae(_) | Kind::Hog(_) => None,
+        }
     }
 
     /// The mean, for checkpoints and artifacts.

@@ -15,12 +15,10 @@ use crate::nn::init::Initialiser;
 use crate::nn::layer::{Conv2d, Linear};
 use crate::nn::weights::{Weights, floats, host_values, little_endian};
 use crate::options::{Tokens, patch_side};
-use crate::pretext::part::{METER, Meter, normalise, spread};
+use crate::pretext::part::{METER, Meter, momentum, normalise, spread};
 use crate::pretext::{About, Family, Pretext, Setup};
 use crate::train::{EpochPlan, Keep, Moment, Scalars, Task, TaskState, TrainError};
 
-/// Blocks of the decoder.
-const BLOCKS: usize = 3;
 /// Vectors per code that the first codes are made of.
 const PER_CODE: usize = 4;
 /// Images that are looked at together outside of training.
@@ -28,6 +26,8 @@ const BATCH: usize = 32;
 /// The codebook and the teacher's mean in checkpoints and artifacts.
 const BOOK: &str = "codebook.f32";
 const MEAN: &str = "teacher_mean.f32";
+/// A teacher that moves, in checkpoints.
+const TEACHER: &str = "teacher";
 
 /// The first stage of BEiT v2.
 pub struct Tokenizer;
@@ -99,18 +99,19 @@ impl Pretext for Tokenizer {
         UNet::check(backbone, shape[1], shape[2])?;
         let grid = Grid::new(shape, patch_side(options.patch, backbone.depth))?;
         let o = &options.tokenizer;
-        let teacher =
-            TokenizerTeacher::new(o.teacher, grid, backbone, setup.teacher, setup.device)?;
         let width = backbone.width << backbone.depth;
         let half = (width / 2).max(1);
         let mut init = Initialiser::new(setup.seed, setup.device);
         let init = &mut init;
+        let encoder = Encoder::init(backbone, shape[0], init)?;
+        let (kind, mae) = (o.teacher, setup.teacher);
+        let teacher = TokenizerTeacher::new(kind, grid, backbone, mae, &encoder, setup.device)?;
         let network = TokenizerNetwork {
-            encoder: Encoder::init(backbone, shape[0], init)?,
+            encoder,
             hidden: Linear::init(init, width, width, true),
             code: Linear::init(init, width, o.code_dim, true),
             widen: Conv2d::init(init, o.code_dim, half, 1, true),
-            decoder: ResidualBlocks::init(init, backbone.norm, half, BLOCKS),
+            decoder: ResidualBlocks::init(init, backbone.norm, half, o.blocks),
             back: Linear::init(init, half, half, true),
             features: Linear::init(init, half, teacher.width(backbone), true),
         };
@@ -121,7 +122,7 @@ impl Pretext for Tokenizer {
             teacher,
             book: None,
             codes: Vec::new(),
-            epochs: setup.epochs,
+            epochs: setup.pretrain.epochs,
             seed: setup.seed,
             device: setup.device.clone(),
             meter: Meter::new(&["emb_std", "l_teacher", "l_commit"], setup.device),
@@ -206,7 +207,9 @@ impl TokenizerTask<'_> {
         let mut kept = TaskState::new();
         if let Some(book) = &self.book {
             kept.insert(BOOK.to_owned(), book.to_bytes());
-            kept.insert(MEAN.to_owned(), little_endian(self.teacher.mean()));
+            if !self.teacher.mean().is_empty() {
+                kept.insert(MEAN.to_owned(), little_endian(self.teacher.mean()));
+            }
         }
         if !self.codes.is_empty() {
             kept.insert(CODES.to_owned(), write_codes(&self.codes));
@@ -275,6 +278,14 @@ impl<'a> Task for TokenizerTask<'a> {
         Ok(loss + commitment)
     }
 
+    fn after_step(&mut self, model: &TokenizerNetwork, at: &Moment) -> Result<(), TrainError> {
+        let momentum = momentum(self.options.tokenizer.momentum, 0.999, at);
+        if let Some(teacher) = self.teacher.moving() {
+            teacher.follow(&model.encoder, momentum);
+        }
+        Ok(())
+    }
+
     fn after_epoch(
         &mut self,
         model: &TokenizerNetwork,
@@ -297,12 +308,24 @@ impl<'a> Task for TokenizerTask<'a> {
         let mut state = self.learned();
         let meter = self.meter.bytes()?.map(|bytes| (METER.to_owned(), bytes));
         state.extend(meter);
+        if let Some(bytes) = self
+            .teacher
+            .moving()
+            .map(|t| t.bytes())
+            .transpose()?
+            .flatten()
+        {
+            state.insert(TEACHER.to_owned(), bytes);
+        }
         Ok(state)
     }
 
     fn load_state(&mut self, state: &TaskState) -> Result<(), TrainError> {
         if let Some(bytes) = state.get(METER) {
             self.meter.restore(bytes)?;
+        }
+        if let (Some(teacher), Some(bytes)) = (self.teacher.moving(), state.get(TEACHER)) {
+            teacher.restore(bytes)?;
         }
         let o = &self.options.tokenizer;
         if let Some(bytes) = state.get(BOOK) {
@@ -321,14 +344,17 @@ impl<'a> Task for TokenizerTask<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
 
     #[test]
     fn cosine_loss_of_n11() {
-        let device = Device::flex();
-        let rows = |v: [[f32; 3]; 2]| Tensor::<2>::from_floats(v, &device);
-        let teacher = rows([[1., 2., 2.], [0., 3., 4.]]);
-        let rec = rows([[2., 2., 1.], [0., 1., 0.]]);
-        let loss = host_values(cosine_loss(rec, teacher))[0];
-        assert!((loss - 0.255_556).abs() < 1e-5, "{loss}");
+        on_each_device(|| {
+            let device = device().inner();
+            let rows = |v: [[f32; 3]; 2]| Tensor::<2>::from_floats(v, &device);
+            let teacher = rows([[1., 2., 2.], [0., 3., 4.]]);
+            let rec = rows([[2., 2., 1.], [0., 1., 0.]]);
+            let loss = host_values(cosine_loss(rec, teacher))[0];
+            assert!((loss - 0.255_556).abs() < 1e-5, "{loss}");
+        });
     }
 }

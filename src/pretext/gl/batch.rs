@@ -2,21 +2,18 @@
 
 use std::sync::Arc;
 
-use super::super::part::Ranges;
+use super::super::part::Source;
 use super::super::part::augment::{Unit, Window, add, contrast, resize};
-use super::GlOptions;
-use crate::data::images::Images;
+use super::{GlOptions, JitterPer, PartBounds};
 use crate::random::{Purpose, Stream};
 use crate::train::{EpochPlan, TrainError, whole_steps};
 
 /// The view of one epoch.
 pub struct Plan<'a> {
-    pub(super) images: &'a dyn Images,
-    pub(super) ranges: Arc<Ranges>,
+    pub(super) source: Source<'a>,
     /// The images of each volume, in order of z.
     pub(super) volumes: Arc<Vec<Vec<usize>>>,
     pub(super) options: GlOptions,
-    pub(super) seed: u64,
     pub(super) epoch: u64,
     /// Whether the epoch belongs to the local stage.
     pub(super) local: bool,
@@ -52,17 +49,20 @@ impl EpochPlan for Plan<'_> {
         }
         let size = shuffled.first().map_or(0, Vec::len);
         let parts = self.options.parts;
-        let count = (size / parts).clamp(2, self.volumes.len().max(2));
-        let mut stream = Stream::new(Purpose::Shuffle, &[self.seed, self.epoch, u64::MAX]);
+        let count = (size / parts).max(2);
+        let key = [self.source.seed, self.epoch, u64::MAX];
+        let mut stream = Stream::new(Purpose::Shuffle, &key);
         let whole = whole_steps(shuffled).len();
         (0..whole)
             .map(|_| {
-                let mut order: Vec<&Vec<usize>> = self.volumes.iter().collect();
-                stream.shuffle(&mut order);
-                let chosen = order.into_iter().take(count);
+                let chosen = self.draw(count, &mut stream);
                 chosen
+                    .into_iter()
                     .flat_map(|slices| {
-                        let bound = |k: usize| k * slices.len() / parts;
+                        let bound = |k: usize| match self.options.bounds {
+                            PartBounds::Even => k * slices.len() / parts,
+                            PartBounds::Floor => k * (slices.len() / parts),
+                        };
                         (0..parts)
                             .map(|k| slices[bound(k) + stream.below(bound(k + 1) - bound(k))])
                             .collect::<Vec<_>>()
@@ -82,15 +82,29 @@ impl EpochPlan for Plan<'_> {
 }
 
 impl Plan<'_> {
+    /// `count` volumes of a step, or as many distinct ones as there are.
+    fn draw(&self, count: usize, stream: &mut Stream) -> Vec<&Vec<usize>> {
+        let mut order: Vec<&Vec<usize>> = self.volumes.iter().collect();
+        if self.options.repeat_volumes {
+            return (0..count)
+                .map(|_| order[stream.below(order.len())])
+                .collect();
+        }
+        stream.shuffle(&mut order);
+        order.truncate(count);
+        order
+    }
+
     fn copies(&self, slices: &[usize]) -> Batch {
-        let [channels, height, width] = self.images.shape();
+        let [channels, height, width] = self.source.images.shape();
         let size = channels * height * width;
         let mut values = vec![0.0; 2 * slices.len() * size];
         let copies = [0, 1].map(|copy| slices.iter().map(move |&index| (copy, index)));
         let rows = copies.into_iter().flatten();
         for ((copy, index), image) in rows.zip(values.chunks_exact_mut(size)) {
-            self.images.image(index, image);
-            self.jitter(index, image, &mut self.stream(index, copy));
+            self.source.images.image(index, image);
+            let mut stream = self.jitters(slices, index, copy);
+            self.jitter(index, image, &mut stream);
         }
         Batch::Local {
             n: slices.len(),
@@ -109,7 +123,7 @@ impl Plan<'_> {
                 ),
             });
         }
-        let [channels, height, width] = self.images.shape();
+        let [channels, height, width] = self.source.images.shape();
         let size = channels * height * width;
         let copies = self.options.attraction.copies();
         let mut values = Vec::with_capacity(slices.len() * copies * size);
@@ -118,13 +132,13 @@ impl Plan<'_> {
             for &index in volume {
                 let from = values.len();
                 values.resize(from + size, 0.0);
-                self.images.image(index, &mut values[from..]);
+                self.source.images.image(index, &mut values[from..]);
             }
             for copy in 1..copies {
                 for (p, &index) in volume.iter().enumerate() {
                     let from = start + p * size;
                     let image = values[from..from + size].to_vec();
-                    values.extend(self.augmented(index, &image, copy));
+                    values.extend(self.augmented(slices, index, &image, copy));
                 }
             }
         }
@@ -136,14 +150,24 @@ impl Plan<'_> {
 
     /// What is drawn for a copy of an image.
     fn stream(&self, index: usize, copy: usize) -> Stream {
-        let key = [self.seed, self.epoch, self.images.id(index), copy as u64];
+        let id = self.source.images.id(index);
+        let key = [self.source.seed, self.epoch, id, copy as u64];
         Stream::new(Purpose::Augment, &key)
+    }
+
+    /// What is drawn for the intensities of a copy of an image in a pass of `slices`, if nothing
+    /// else is drawn for it.
+    fn jitters(&self, slices: &[usize], index: usize, copy: usize) -> Stream {
+        match (self.options.jitter_per, slices) {
+            (JitterPer::Batch, [first, ..]) => self.stream(*first, copy),
+            _ => self.stream(index, copy),
+        }
     }
 
     /// A window of 100 of 192 pixels, brought back to the size of the slice, with another brightness
     /// and contrast.
-    fn augmented(&self, index: usize, image: &[f32], copy: usize) -> Vec<f32> {
-        let [_, height, width] = self.images.shape();
+    fn augmented(&self, slices: &[usize], index: usize, image: &[f32], copy: usize) -> Vec<f32> {
+        let [height, width] = self.source.size();
         let mut stream = self.stream(index, copy);
         let [(top, rows), (left, cols)] = [height, width].map(|side| {
             let (crop, low, high) = window(side);
@@ -156,22 +180,26 @@ impl Plan<'_> {
             width: cols,
         };
         let mut view = resize(image, [height, width], window, [height, width]);
+        if self.options.jitter_per == JitterPer::Batch {
+            stream = self.jitters(slices, index, copy);
+        }
         self.jitter(index, &mut view, &mut stream);
         view
     }
 
     /// Another brightness and contrast.
     fn jitter(&self, index: usize, view: &mut [f32], stream: &mut Stream) {
-        let [_, height, width] = self.images.shape();
+        let [height, width] = self.source.size();
         let j = self.options.jitter;
         let shift = stream.range(-j, j) as f32;
         let factor = stream.range(1.0 - j, 1.0 + j) as f32;
-        let bounds = self.ranges.volume(self.images.volume(index));
+        let bounds = self.source.bounds(index);
+        let top = self.options.brightest as f32;
         for (plane, bound) in view.chunks_exact_mut(height * width).zip(bounds) {
             if let Some(unit) = Unit::new(*bound) {
                 unit.enter(plane);
-                add(plane, shift);
-                contrast(plane, factor);
+                add(plane, shift, top);
+                contrast(plane, factor, top);
                 unit.leave(plane);
             }
         }

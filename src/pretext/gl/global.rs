@@ -79,35 +79,39 @@ pub fn global_loss(
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-
     use super::super::super::part::testing::{close, g, number};
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
 
     #[test]
     fn fixtures() {
-        let (across, within) = (Attraction::AcrossVolumes, Attraction::WithinSlice);
-        let z = |n| g(n, 3, [0.6, 1.1, 0.2]);
-        close(number(global_loss(z(8), across, 2, 2, 0.1)), 10.701_175);
-        close(number(global_loss(z(8), across, 2, 2, 0.5)), 2.777_885);
-        close(number(global_loss(z(24), across, 6, 2, 0.1)), 10.803_746);
-        // The fixture has the first version of all slices, then the second, then the third.
-        let order: Vec<usize> = (0..12)
-            .map(|row| row / 2 % 3 * 4 + row / 6 * 2 + row % 2)
-            .collect();
-        let z = z(12);
-        let z = z.clone().select(0, indices(&order, &z.device()));
-        close(number(global_loss(z, within, 2, 2, 0.1)), 13.739_179);
+        on_each_device(|| {
+            let (across, within) = (Attraction::AcrossVolumes, Attraction::WithinSlice);
+            let z = |n| g(n, 3, [0.6, 1.1, 0.2]);
+            close(number(global_loss(z(8), across, 2, 2, 0.1)), 10.701_175);
+            close(number(global_loss(z(8), across, 2, 2, 0.5)), 2.777_885);
+            close(number(global_loss(z(24), across, 6, 2, 0.1)), 10.803_746);
+            // The fixture has the first version of all slices, then the second, then the third.
+            let order: Vec<usize> = (0..12)
+                .map(|row| row / 2 % 3 * 4 + row / 6 * 2 + row % 2)
+                .collect();
+            let z = z(12);
+            let z = z.clone().select(0, indices(&order, &z.device()));
+            close(number(global_loss(z, within, 2, 2, 0.1)), 13.739_179);
+        });
     }
 
     #[test]
     fn equal_embeddings_cost_the_logarithm_of_the_negatives() {
-        for (volumes, parts, expected) in [(6, 4, 3.610_918), (9, 4, 4.007_333), (12, 4, 4.290_459)]
-        {
-            let same = Tensor::ones([2 * volumes * parts, 4], &Device::flex().autodiff());
-            let loss = global_loss(same, Attraction::AcrossVolumes, volumes, parts, 0.1);
-            close(number(loss), expected);
-        }
+        on_each_device(|| {
+            for (volumes, parts, expected) in
+                [(6, 4, 3.610_918), (9, 4, 4.007_333), (12, 4, 4.290_459)]
+            {
+                let same = Tensor::ones([2 * volumes * parts, 4], &device());
+                let loss = global_loss(same, Attraction::AcrossVolumes, volumes, parts, 0.1);
+                close(number(loss), expected);
+            }
+        });
     }
 
     #[test]

@@ -108,10 +108,9 @@ pub fn local_loss(a: Tensor<3>, b: Tensor<3>, t: f64) -> Tensor<1> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use burn::tensor::Device;
-
     use super::super::super::part::testing::{close, number};
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     /// The map of the fixture, `[1, 2, n, n]`.
@@ -126,26 +125,30 @@ mod tests {
             }
         }
         let data = TensorData::new(values, [1, 2, n, n]);
-        Tensor::from_data(data, &Device::flex().autodiff())
+        Tensor::from_data(data, &device())
     }
 
     #[test]
     fn fixtures() {
-        for (n, t, expected) in [
-            (8, 0.1, 1.066_413),
-            (8, 0.5, 1.637_122),
-            (12, 0.1, 0.554_933),
-            (12, 0.5, 1.133_083),
-        ] {
-            let (a, b) = (regions(map(n, 0.0)), regions(map(n, 0.2)));
-            close(number(local_loss(a, b, t)), expected);
-        }
+        on_each_device(|| {
+            for (n, t, expected) in [
+                (8, 0.1, 1.066_413),
+                (8, 0.5, 1.637_122),
+                (12, 0.1, 0.554_933),
+                (12, 0.5, 1.133_083),
+            ] {
+                let (a, b) = (regions(map(n, 0.0)), regions(map(n, 0.2)));
+                close(number(local_loss(a, b, t)), expected);
+            }
+        });
     }
 
     #[test]
     fn equal_regions_cost_the_logarithm_of_the_candidates() {
-        let same = Tensor::<3>::ones([3, 25, 4], &Device::flex().autodiff());
-        close(number(local_loss(same.clone(), same, 0.1)), 2.397_895);
+        on_each_device(|| {
+            let same = Tensor::<3>::ones([3, 25, 4], &device());
+            close(number(local_loss(same.clone(), same, 0.1)), 2.397_895);
+        });
     }
 
     #[test]
@@ -161,23 +164,25 @@ mod tests {
 
     #[test]
     fn regions_hold_their_pixels_row_by_row() {
-        let device = Device::flex();
-        let values: Vec<f32> = (0..2 * 8 * 12).map(|i| i as f32).collect();
-        let map = Tensor::<4>::from_data(TensorData::new(values, [1, 2, 8, 12]), &device);
-        let all = regions(map);
-        assert_eq!(all.dims(), [1, 25, 18]);
-        // Third place of the rows (2), second of the columns (2): pixel (2, 2) and on.
-        let one = host_values(all.slice([0..1, 11..12, 0..18]));
-        let pixel = |r: usize, c: usize, channel: usize| (channel * 96 + r * 12 + c) as f32;
-        assert_eq!(
-            one[..4],
-            [
-                pixel(2, 2, 0),
-                pixel(2, 2, 1),
-                pixel(2, 3, 0),
-                pixel(2, 3, 1)
-            ]
-        );
-        assert_eq!(one[17], pixel(4, 4, 1));
+        on_each_device(|| {
+            let device = device().inner();
+            let values: Vec<f32> = (0..2 * 8 * 12).map(|i| i as f32).collect();
+            let map = Tensor::<4>::from_data(TensorData::new(values, [1, 2, 8, 12]), &device);
+            let all = regions(map);
+            assert_eq!(all.dims(), [1, 25, 18]);
+            // Third place of the rows (2), second of the columns (2): pixel (2, 2) and on.
+            let one = host_values(all.slice([0..1, 11..12, 0..18]));
+            let pixel = |r: usize, c: usize, channel: usize| (channel * 96 + r * 12 + c) as f32;
+            assert_eq!(
+                one[..4],
+                [
+                    pixel(2, 2, 0),
+                    pixel(2, 2, 1),
+                    pixel(2, 3, 0),
+                    pixel(2, 3, 1)
+                ]
+            );
+            assert_eq!(one[17], pixel(4, 4, 1));
+        });
     }
 }

@@ -13,5 +13,5 @@ pub use batch::{Batch, Plan};
 pub use global::global_loss;
 pub use local::{local_loss, regions};
 pub use network::{Local, Network};
-pub use options::{Attraction, GlLocalOptions, GlOptions};
+pub use options::{Attraction, GlLocalOptions, GlOptions, JitterPer, PartBounds};
 pub use task::{Gl, GlTask};

@@ -13,16 +13,15 @@ use crate::nn::init::Initialiser;
 use crate::nn::layer::Linear;
 use crate::train::TrainError;
 
-/// Cells per side to which the bottleneck is averaged before the head.
-const CELLS: usize = 3;
-
 /// What is trained.
 #[derive(Module, Debug)]
 pub struct Network {
     /// The part that is handed on in any case.
     pub encoder: Encoder,
-    /// From the bottleneck in 3 x 3 cells.
+    /// From the cells of the bottleneck.
     pub head: Projection,
+    /// Cells per side to which the bottleneck is averaged before the head.
+    pub cells: usize,
     /// What the local stage adds.
     pub local: Option<Local>,
 }
@@ -48,7 +47,7 @@ impl Network {
         let [channels, height, width] = setup.images.shape();
         let mut init = Initialiser::new(setup.seed, setup.device);
         let (encoder, decoder) = Decoder::halves(setup.backbone, channels, 1, &mut init)?;
-        let side = |pixels: usize| (pixels >> setup.backbone.depth).min(CELLS);
+        let side = |pixels: usize| (pixels >> setup.backbone.depth).min(options.cells);
         let features = bottleneck(setup);
         let inputs = features * side(height) * side(width);
         let hidden = width_or(options.hidden, features);
@@ -61,6 +60,7 @@ impl Network {
         Ok(Self {
             encoder,
             head,
+            cells: options.cells,
             local,
         })
     }
@@ -68,7 +68,7 @@ impl Network {
     /// Embeddings of images, `[n, c, h, w]` to `[n, d]`.
     #[must_use]
     pub fn embed(&self, images: Tensor<4>) -> Tensor<2> {
-        let cells = cells(self.encoder.bottleneck(images));
+        let cells = cells(self.encoder.bottleneck(images), self.cells);
         let [n, c, h, w] = cells.dims();
         self.head.forward(cells.reshape([n, c * h * w]))
     }
@@ -115,11 +115,11 @@ impl Local {
     }
 }
 
-/// `[n, c, h, w]` averaged in 3 x 3 cells, which overlap by a pixel where the map does not divide;
+/// `[n, c, h, w]` averaged in `side` x `side` cells, which overlap by a pixel where the map does not divide;
 /// fewer cells where the map is smaller.
-fn cells(map: Tensor<4>) -> Tensor<4> {
+fn cells(map: Tensor<4>, side: usize) -> Tensor<4> {
     let [n, c, h, w] = map.dims();
-    let (rows, cols) = (h.min(CELLS), w.min(CELLS));
+    let (rows, cols) = (h.min(side), w.min(side));
     let mut all = Vec::with_capacity(rows * cols);
     for r in 0..rows {
         let (top, bottom) = (r * h / rows, ((r + 1) * h).div_ceil(rows));
@@ -135,20 +135,24 @@ fn cells(map: Tensor<4>) -> Tensor<4> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::TensorData;
 
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     #[test]
     fn cells_overlap_where_the_map_does_not_divide() {
-        let device = Device::flex();
-        let line = |n: usize| {
-            let values: Vec<f32> = (0..n).map(|i| i as f32).collect();
-            Tensor::<4>::from_data(TensorData::new(values, [1, 1, 1, n]), &device)
-        };
-        assert_eq!(host_values(cells(line(9))), [1.0, 4.0, 7.0]);
-        assert_eq!(host_values(cells(line(10))), [1.5, 4.5, 7.5]);
-        assert_eq!(cells(line(2)).dims(), [1, 1, 1, 2]);
+        on_each_device(|| {
+            let device = device().inner();
+            let line = |n: usize| {
+                let values: Vec<f32> = (0..n).map(|i| i as f32).collect();
+                Tensor::<4>::from_data(TensorData::new(values, [1, 1, 1, n]), &device)
+            };
+            assert_eq!(host_values(cells(line(9), 3)), [1.0, 4.0, 7.0]);
+            assert_eq!(host_values(cells(line(10), 3)), [1.5, 4.5, 7.5]);
+            assert_eq!(cells(line(2), 3).dims(), [1, 1, 1, 2]);
+            assert_eq!(host_values(cells(line(10), 1)), [4.5]);
+        });
     }
 }

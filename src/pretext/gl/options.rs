@@ -8,6 +8,17 @@ use crate::options::{
     self, Frame, LrDecay, Misfit, OptimiserOptions, TaskOptions, inside, is_default, within,
 };
 
+/// Cells per side by default.
+const CELLS: usize = 3;
+
+fn is_cells(cells: &usize) -> bool {
+    *cells == CELLS
+}
+
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
+}
+
 /// Which images attract each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -19,6 +30,28 @@ pub enum Attraction {
     WithinSlice,
 }
 
+/// Where the parts of a volume begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartBounds {
+    /// At `k S / P` of `S` slices: every slice belongs to a part.
+    #[default]
+    Even,
+    /// At `k floor(S / P)`, as in the released code: up to `P - 1` last slices are never drawn.
+    Floor,
+}
+
+/// For what brightness and contrast are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JitterPer {
+    /// For each copy of an image.
+    #[default]
+    Image,
+    /// Once for all images of a batch, as in the released code.
+    Batch,
+}
+
 /// Options of G-L.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -27,14 +60,29 @@ pub struct GlOptions {
     pub temperature: f64,
     /// Parts of equal height into which a volume is cut.
     pub parts: usize,
+    /// Where the parts of a volume begin.
+    #[serde(skip_serializing_if = "is_default")]
+    pub bounds: PartBounds,
+    /// Draw volumes one by one, so that a batch may hold one twice, as in the released code.
+    #[serde(skip_serializing_if = "is_default")]
+    pub repeat_volumes: bool,
     /// Which images attract each other.
     pub attraction: Attraction,
     /// Width of the hidden layer; 0 is the channels of the bottleneck.
     pub hidden: usize,
     /// Length of an embedding.
     pub width: usize,
+    /// Cells per side to which the bottleneck is averaged before the head.
+    #[serde(skip_serializing_if = "is_cells")]
+    pub cells: usize,
     /// Shift of brightness and change of contrast.
     pub jitter: f64,
+    /// For what brightness and contrast are drawn.
+    #[serde(skip_serializing_if = "is_default")]
+    pub jitter_per: JitterPer,
+    /// Where changed intensities end; 1 is the greatest of the volume, 1.5 is published.
+    #[serde(skip_serializing_if = "is_one")]
+    pub brightest: f64,
     /// The local stage.
     #[serde(skip_serializing_if = "is_default")]
     pub local: GlLocalOptions,
@@ -94,10 +142,15 @@ impl Default for GlOptions {
         Self {
             temperature: 0.1,
             parts: 4,
+            bounds: PartBounds::default(),
+            repeat_volumes: false,
             attraction: Attraction::default(),
             hidden: 0,
             width: 128,
+            cells: CELLS,
             jitter: 0.3,
+            jitter_per: JitterPer::default(),
+            brightest: 1.0,
             local: GlLocalOptions::default(),
             recipe: options::Recipe::default(),
         }
@@ -118,7 +171,9 @@ impl TaskOptions for GlOptions {
         within("gl.parts", self.parts as f64, 2.0, 1000.0)?;
         within("gl.hidden", self.hidden as f64, 0.0, 65536.0)?;
         within("gl.width", self.width as f64, 1.0, 65536.0)?;
+        within("gl.cells", self.cells as f64, 1.0, 64.0)?;
         within("gl.jitter", self.jitter, 0.0, 1.0)?;
+        within("gl.brightest", self.brightest, 1.0, 10.0)?;
         let pass = frame.pretrain.pass();
         if pass < 2 * self.parts
             || (pass < frame.pretrain.batch && !pass.is_multiple_of(self.parts))

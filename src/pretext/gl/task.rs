@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::super::part::{METER, Meter, Ranges, spread};
+use super::super::part::{METER, Meter, Source, spread};
 use super::super::{About, Family, Pretext, Setup};
 use super::{Batch, GlOptions, Network, Plan, global_loss, local_loss};
 use crate::data::images::Images;
@@ -48,13 +48,11 @@ impl Pretext for Gl {
             });
         }
         let task = GlTask {
-            images: setup.images,
-            ranges: Arc::new(Ranges::of(setup.images)),
+            source: Source::new(setup),
             volumes: Arc::new(volumes),
             options: options.clone(),
-            global_epochs: options.local.global_epochs(setup.epochs),
+            global_epochs: options.local.global_epochs(setup.pretrain.epochs),
             meter: Meter::new(&["emb_std"], setup.device),
-            seed: setup.seed,
             device: setup.device.clone(),
         };
         Ok((task, Network::init(options, setup)?))
@@ -72,21 +70,19 @@ impl Pretext for Gl {
 
 /// G-L over a set of images.
 pub struct GlTask<'a> {
-    images: &'a dyn Images,
-    ranges: Arc<Ranges>,
+    source: Source<'a>,
     volumes: Arc<Vec<Vec<usize>>>,
     options: GlOptions,
     /// Epochs of the global stage; the local one has the rest.
     global_epochs: usize,
     meter: Meter,
-    seed: u64,
     device: Device,
 }
 
 impl GlTask<'_> {
     /// Images on the device.
     fn images(&self, values: Vec<f32>) -> Tensor<4> {
-        let [channels, height, width] = self.images.shape();
+        let [channels, height, width] = self.source.images.shape();
         let n = values.len() / (channels * height * width).max(1);
         let data = TensorData::new(values, [n, channels, height, width]);
         Tensor::from_data(data, &self.device)
@@ -100,11 +96,9 @@ impl<'a> Task for GlTask<'a> {
 
     fn plan(&self, epoch: usize) -> Plan<'a> {
         Plan {
-            images: self.images,
-            ranges: self.ranges.clone(),
+            source: self.source.clone(),
             volumes: self.volumes.clone(),
             options: self.options.clone(),
-            seed: self.seed,
             epoch: epoch as u64,
             local: epoch > self.global_epochs,
         }

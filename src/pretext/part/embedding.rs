@@ -24,20 +24,21 @@ pub fn spread(rows: Tensor<2>) -> Tensor<1> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     #[test]
     fn lengths_and_spread_by_hand() {
-        let device = Device::flex();
-        let rows = Tensor::<2>::from_floats([[3.0, 4.0], [0.0, -2.0], [0.0, 0.0]], &device);
-        let unit = host_values(normalise(rows));
-        assert_eq!(unit, [0.6, 0.8, 0.0, -1.0, 0.0, 0.0]);
-        let apart = Tensor::<2>::from_floats([[5.0, 0.0], [0.0, 1.0]], &device);
-        assert!((host_values(spread(apart))[0] - 0.5).abs() < 1e-6);
-        let same = Tensor::<2>::from_floats([[5.0, 1.0], [10.0, 2.0]], &device);
-        assert!(host_values(spread(same))[0] < 1e-6);
+        on_each_device(|| {
+            let device = device().inner();
+            let rows = Tensor::<2>::from_floats([[3.0, 4.0], [0.0, -2.0], [0.0, 0.0]], &device);
+            let unit = host_values(normalise(rows));
+            assert_eq!(unit, [0.6, 0.8, 0.0, -1.0, 0.0, 0.0]);
+            let apart = Tensor::<2>::from_floats([[5.0, 0.0], [0.0, 1.0]], &device);
+            assert!((host_values(spread(apart))[0] - 0.5).abs() < 1e-6);
+            let same = Tensor::<2>::from_floats([[5.0, 1.0], [10.0, 2.0]], &device);
+            assert!(host_values(spread(same))[0] < 1e-6);
+        });
     }
 }

@@ -75,6 +75,7 @@ pub fn indices(values: &[usize], device: &Device) -> Tensor<1, Int> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::init::Initialiser;
     use crate::nn::layer::BatchNorm2d;
     use crate::nn::weights::host_values;
@@ -82,38 +83,42 @@ mod tests {
     fn batch(n: usize) -> Tensor<4> {
         let values: Vec<f32> = (0..n * 4).map(|i| (i as f32 * 1.3).sin()).collect();
         let data = TensorData::new(values, [n, 1, 2, 2]);
-        Tensor::from_data(data, &Device::flex().autodiff())
+        Tensor::from_data(data, &device())
     }
 
     #[test]
     fn a_shuffle_undoes_itself() {
-        let at = Moment {
-            epoch: 2,
-            epochs: 3,
-            step: 1,
-            steps: 4,
-        };
-        let x = batch(9);
-        let shuffle = Shuffle::draw(9, 5, &at, &x.device());
-        let shuffled = shuffle.apply(x.clone());
-        assert_ne!(host_values(shuffled.clone()), host_values(x.clone()));
-        // Without batch statistics, groups and order change nothing.
-        let keys = in_groups(shuffled, 2, |part| part.mul_scalar(2.0));
-        let expected = host_values(x.mul_scalar(2.0));
-        assert_eq!(host_values(shuffle.undo(keys)), expected);
+        on_each_device(|| {
+            let at = Moment {
+                epoch: 2,
+                epochs: 3,
+                step: 1,
+                steps: 4,
+            };
+            let x = batch(9);
+            let shuffle = Shuffle::draw(9, 5, &at, &x.device());
+            let shuffled = shuffle.apply(x.clone());
+            assert_ne!(host_values(shuffled.clone()), host_values(x.clone()));
+            // Without batch statistics, groups and order change nothing.
+            let keys = in_groups(shuffled, 2, |part| part.mul_scalar(2.0));
+            let expected = host_values(x.mul_scalar(2.0));
+            assert_eq!(host_values(shuffle.undo(keys)), expected);
+        });
     }
 
     #[test]
     fn groups_have_statistics_of_their_own() {
-        let x = batch(5);
-        let norm = BatchNorm2d::init(&mut Initialiser::new(1, &x.device()), 1);
-        let out = in_groups(x.clone(), 2, |part| norm.forward(part));
-        assert_eq!(out.dims(), [5, 1, 2, 2]);
-        for group in [0..3, 3..5] {
-            let part = out.clone().slice([group, 0..1, 0..2, 0..2]);
-            assert!(host_values(part.mean())[0].abs() < 1e-5);
-        }
-        let together = host_values(norm.forward(x));
-        assert_ne!(host_values(out), together);
+        on_each_device(|| {
+            let x = batch(5);
+            let norm = BatchNorm2d::init(&mut Initialiser::new(1, &x.device()), 1);
+            let out = in_groups(x.clone(), 2, |part| norm.forward(part));
+            assert_eq!(out.dims(), [5, 1, 2, 2]);
+            for group in [0..3, 3..5] {
+                let part = out.clone().slice([group, 0..1, 0..2, 0..2]);
+                assert!(host_values(part.mean())[0].abs() < 1e-5);
+            }
+            let together = host_values(norm.forward(x));
+            assert_ne!(host_values(out), together);
+        });
     }
 }

@@ -86,111 +86,122 @@ fn log_sum_exp_below(rows: Tensor<2>, most: Tensor<2>) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-
     use super::super::testing::{close, g, number, rows};
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     #[test]
     fn simclr_by_formula() {
-        for (n, t, expected) in [
-            (2, 0.1, 9.079_574e-5),
-            (2, 0.5, 0.239_545),
-            (48, 0.1, 0.004_258_513),
-            (36, 0.1, 0.003_172_956),
-        ] {
-            let z = Tensor::<2>::eye(n, &Device::flex().autodiff());
-            close(number(nt_xent(z.clone(), z, t).loss), expected);
-        }
-        for (n, expected) in [(2, 1.098_612), (36, 4.262_680), (48, 4.553_877)] {
-            let z = Tensor::<2>::ones([n, 4], &Device::flex().autodiff());
-            close(number(nt_xent(z.clone(), z, 0.1).loss), expected);
-        }
+        on_each_device(|| {
+            for (n, t, expected) in [
+                (2, 0.1, 9.079_574e-5),
+                (2, 0.5, 0.239_545),
+                (48, 0.1, 0.004_258_513),
+                (36, 0.1, 0.003_172_956),
+            ] {
+                let z = Tensor::<2>::eye(n, &device());
+                close(number(nt_xent(z.clone(), z, t).loss), expected);
+            }
+            for (n, expected) in [(2, 1.098_612), (36, 4.262_680), (48, 4.553_877)] {
+                let z = Tensor::<2>::ones([n, 4], &device());
+                close(number(nt_xent(z.clone(), z, 0.1).loss), expected);
+            }
+        });
     }
 
     #[test]
     fn simclr_fixtures() {
-        let (a, b) = (
-            rows([[1.0, 0.0], [0.0, 1.0]]),
-            rows([[0.6, 0.8], [0.8, 0.6]]),
-        );
-        close(number(nt_xent(a.clone(), b.clone(), 0.5).loss), 1.270_714);
-        close(number(nt_xent(a.clone(), b, 0.1).loss), 2.966_802);
-        let b = rows([[0.8, 0.6], [0.6, 0.8]]);
-        close(number(nt_xent(a.clone(), b.clone(), 0.5).loss), 0.870_714);
-        close(number(nt_xent(b, a, 0.5).loss), 0.870_714);
-        let z1 = g(4, 3, [0.9, 0.7, 0.1]).require_grad();
-        let z2 = g(4, 3, [0.9, 0.7, 0.4]);
-        close(number(nt_xent(z1.clone(), z2.clone(), 0.1).loss), 0.334_226);
-        let loss = nt_xent(z1.clone(), z2, 0.5).loss;
-        close(number(loss.clone()), 1.033_266);
-        let gradient = host_values(z1.grad(&loss.backward()).unwrap());
-        let expected = [
-            0.082_481, 0.033_006, -0.031_992, -0.028_238, 0.002_315, 0.031_779, -0.028_730,
-            0.115_678, 0.205_681, 0.195_797, 0.140_285, 0.018_794,
-        ];
-        for (found, expected) in gradient.into_iter().zip(expected) {
-            close(f64::from(found), expected);
-        }
+        on_each_device(|| {
+            let (a, b) = (
+                rows([[1.0, 0.0], [0.0, 1.0]]),
+                rows([[0.6, 0.8], [0.8, 0.6]]),
+            );
+            close(number(nt_xent(a.clone(), b.clone(), 0.5).loss), 1.270_714);
+            close(number(nt_xent(a.clone(), b, 0.1).loss), 2.966_802);
+            let b = rows([[0.8, 0.6], [0.6, 0.8]]);
+            close(number(nt_xent(a.clone(), b.clone(), 0.5).loss), 0.870_714);
+            close(number(nt_xent(b, a, 0.5).loss), 0.870_714);
+            let z1 = g(4, 3, [0.9, 0.7, 0.1]).require_grad();
+            let z2 = g(4, 3, [0.9, 0.7, 0.4]);
+            close(number(nt_xent(z1.clone(), z2.clone(), 0.1).loss), 0.334_226);
+            let loss = nt_xent(z1.clone(), z2, 0.5).loss;
+            close(number(loss.clone()), 1.033_266);
+            let gradient = host_values(z1.grad(&loss.backward()).unwrap());
+            let expected = [
+                0.082_481, 0.033_006, -0.031_992, -0.028_238, 0.002_315, 0.031_779, -0.028_730,
+                0.115_678, 0.205_681, 0.195_797, 0.140_285, 0.018_794,
+            ];
+            for (found, expected) in gradient.into_iter().zip(expected) {
+                close(f64::from(found), expected);
+            }
+        });
     }
 
     #[test]
     fn simclr_sees_directions_only_and_no_order() {
-        let (a, b) = (g(4, 3, [0.9, 0.7, 0.1]), g(4, 3, [0.4, 0.3, 0.4]));
-        let loss = |a: Tensor<2>, b: Tensor<2>| number(nt_xent(a, b, 0.5).loss);
-        let expected = loss(a.clone(), b.clone());
-        close(loss(a.clone().mul_scalar(7.3), b.clone()), expected);
-        close(loss(a.clone().flip([0]), b.clone().flip([0])), expected);
-        // A rotation by a quarter turn in the first two dimensions.
-        let turn = Tensor::<2>::from_floats(
-            [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]],
-            &a.device(),
-        );
-        close(loss(a.matmul(turn.clone()), b.matmul(turn)), expected);
+        on_each_device(|| {
+            let (a, b) = (g(4, 3, [0.9, 0.7, 0.1]), g(4, 3, [0.4, 0.3, 0.4]));
+            let loss = |a: Tensor<2>, b: Tensor<2>| number(nt_xent(a, b, 0.5).loss);
+            let expected = loss(a.clone(), b.clone());
+            close(loss(a.clone().mul_scalar(7.3), b.clone()), expected);
+            close(loss(a.clone().flip([0]), b.clone().flip([0])), expected);
+            // A rotation by a quarter turn in the first two dimensions.
+            let turn = Tensor::<2>::from_floats(
+                [[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]],
+                &a.device(),
+            );
+            close(loss(a.matmul(turn.clone()), b.matmul(turn)), expected);
+        });
     }
 
     #[test]
     fn partners_are_retrieved() {
-        let z = Tensor::<2>::eye(3, &Device::flex().autodiff());
-        close(number(nt_xent(z.clone(), z.clone(), 0.1).retrieved), 1.0);
-        close(
-            number(nt_xent(z.clone(), z.flip([0]), 0.1).retrieved),
-            1.0 / 3.0,
-        );
+        on_each_device(|| {
+            let z = Tensor::<2>::eye(3, &device());
+            close(number(nt_xent(z.clone(), z.clone(), 0.1).retrieved), 1.0);
+            close(
+                number(nt_xent(z.clone(), z.flip([0]), 0.1).retrieved),
+                1.0 / 3.0,
+            );
+        });
     }
 
     #[test]
     fn moco_by_formula_and_fixture() {
-        let device = Device::flex().autodiff();
-        let same = Tensor::<2>::from_floats([[0.6, 0.8]], &device);
-        let queue = same.clone().repeat(&[4032, 1]);
-        close(
-            number(against_queue(same.clone(), same.clone(), queue, 0.1).loss),
-            8.302_266,
-        );
-        let across = Tensor::<2>::from_floats([[0.8, -0.6]], &device).repeat(&[4032, 1]);
-        for (t, expected) in [(0.1, 0.168_098), (0.2, 3.338_165)] {
-            let found = against_queue(same.clone(), same.clone(), across.clone(), t);
-            close(number(found.loss), expected);
-            close(number(found.retrieved), 1.0);
-        }
-        let q = g(3, 4, [1.1, 0.6, 0.2]);
-        let k = g(3, 4, [1.1, 0.6, 0.5]);
-        let queue = normalise(g(5, 4, [0.8, 1.7, 1.0]));
-        for (t, expected) in [(0.07, 0.023_703), (0.1, 0.051_339), (0.2, 0.164_301)] {
-            let found = against_queue(q.clone(), k.clone(), queue.clone(), t);
-            close(number(found.loss), expected);
-        }
+        on_each_device(|| {
+            let device = device();
+            let same = Tensor::<2>::from_floats([[0.6, 0.8]], &device);
+            let queue = same.clone().repeat(&[4032, 1]);
+            close(
+                number(against_queue(same.clone(), same.clone(), queue, 0.1).loss),
+                8.302_266,
+            );
+            let across = Tensor::<2>::from_floats([[0.8, -0.6]], &device).repeat(&[4032, 1]);
+            for (t, expected) in [(0.1, 0.168_098), (0.2, 3.338_165)] {
+                let found = against_queue(same.clone(), same.clone(), across.clone(), t);
+                close(number(found.loss), expected);
+                close(number(found.retrieved), 1.0);
+            }
+            let q = g(3, 4, [1.1, 0.6, 0.2]);
+            let k = g(3, 4, [1.1, 0.6, 0.5]);
+            let queue = normalise(g(5, 4, [0.8, 1.7, 1.0]));
+            for (t, expected) in [(0.07, 0.023_703), (0.1, 0.051_339), (0.2, 0.164_301)] {
+                let found = against_queue(q.clone(), k.clone(), queue.clone(), t);
+                close(number(found.loss), expected);
+            }
+        });
     }
 
     #[test]
     fn keys_take_no_gradient() {
-        let q = g(3, 4, [1.1, 0.6, 0.2]).require_grad();
-        let k = g(3, 4, [1.1, 0.6, 0.5]).require_grad();
-        let queue = normalise(g(5, 4, [0.8, 1.7, 1.0]));
-        let loss = against_queue(q.clone(), k.clone(), queue, 0.2).loss;
-        let gradients = loss.backward();
-        assert!(q.grad(&gradients).is_some() && k.grad(&gradients).is_none());
+        on_each_device(|| {
+            let q = g(3, 4, [1.1, 0.6, 0.2]).require_grad();
+            let k = g(3, 4, [1.1, 0.6, 0.5]).require_grad();
+            let queue = normalise(g(5, 4, [0.8, 1.7, 1.0]));
+            let loss = against_queue(q.clone(), k.clone(), queue, 0.2).loss;
+            let gradients = loss.backward();
+            assert!(q.grad(&gradients).is_some() && k.grad(&gradients).is_none());
+        });
     }
 }

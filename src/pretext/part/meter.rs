@@ -78,20 +78,23 @@ impl Keep for Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
 
     #[test]
     fn means_are_weighted_and_survive_a_checkpoint() {
-        let device = Device::flex().autodiff();
-        let one = |v: f32| Tensor::<1>::from_floats([v], &device);
-        let mut meter = Meter::new(&["a", "b"], &device);
-        meter.add(3, [one(1.0), one(0.5)]);
-        let bytes = meter.bytes().unwrap().unwrap();
-        let mut other = Meter::new(&["a", "b"], &device);
-        assert!(other.bytes().unwrap().is_none());
-        other.restore(&bytes).unwrap();
-        other.add(1, [one(5.0), one(0.5)]);
-        let means = other.take();
-        assert_eq!((means["a"], means["b"]), (2.0, 0.5));
-        assert!(other.take().is_empty());
+        on_each_device(|| {
+            let device = device();
+            let one = |v: f32| Tensor::<1>::from_floats([v], &device);
+            let mut meter = Meter::new(&["a", "b"], &device);
+            meter.add(3, [one(1.0), one(0.5)]);
+            let bytes = meter.bytes().unwrap().unwrap();
+            let mut other = Meter::new(&["a", "b"], &device);
+            assert!(other.bytes().unwrap().is_none());
+            other.restore(&bytes).unwrap();
+            other.add(1, [one(5.0), one(0.5)]);
+            let means = other.take();
+            assert_eq!((means["a"], means["b"]), (2.0, 0.5));
+            assert!(other.take().is_empty());
+        });
     }
 }

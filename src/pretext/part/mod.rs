@@ -11,6 +11,7 @@ mod momentum;
 mod queue;
 mod ranges;
 mod sinkhorn;
+mod source;
 mod teacher;
 #[cfg(test)]
 pub(in crate::pretext) mod testing;
@@ -23,7 +24,8 @@ pub use info_nce::{Contrast, against_queue, log_sum_exp, nt_xent};
 pub use meter::{METER, Meter};
 pub use momentum::{momentum, rising};
 pub use queue::Queue;
-pub use ranges::Ranges;
+use ranges::Ranges;
 pub use sinkhorn::sinkhorn;
+pub use source::Source;
 pub use teacher::Teacher;
 pub use views::{Jitter, Recipe, Shift, View, ViewBatch, Views};

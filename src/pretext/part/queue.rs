@@ -116,41 +116,46 @@ impl Keep for Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
 
     fn column(values: &[f32]) -> Tensor<2> {
         let data = TensorData::new(values.to_vec(), [values.len(), 1]);
-        Tensor::from_data(data, &Device::flex().autodiff())
+        Tensor::from_data(data, &device())
     }
 
     #[test]
     fn the_oldest_keys_go_first_and_the_ring_wraps() {
-        let mut queue = Queue::random(6, 1, 1, 0, &Device::flex());
-        queue.push(column(&[1., 2., 3., 4.]));
-        queue.push(column(&[5., 6., 7., 8.]));
-        assert_eq!(host_values(queue.keys()), [7., 8., 3., 4., 5., 6.]);
-        assert_eq!(queue.next(), 2);
-        assert!(queue.is_full());
-        queue.push(column(&[1., 2., 3., 4., 5., 6., 7., 8., 9.]));
-        let mut held = host_values(queue.keys());
-        held.sort_by(f32::total_cmp);
-        assert_eq!(held, [4., 5., 6., 7., 8., 9.]);
+        on_each_device(|| {
+            let mut queue = Queue::random(6, 1, 1, 0, &device().inner());
+            queue.push(column(&[1., 2., 3., 4.]));
+            queue.push(column(&[5., 6., 7., 8.]));
+            assert_eq!(host_values(queue.keys()), [7., 8., 3., 4., 5., 6.]);
+            assert_eq!(queue.next(), 2);
+            assert!(queue.is_full());
+            queue.push(column(&[1., 2., 3., 4., 5., 6., 7., 8., 9.]));
+            let mut held = host_values(queue.keys());
+            held.sort_by(f32::total_cmp);
+            assert_eq!(held, [4., 5., 6., 7., 8., 9.]);
+        });
     }
 
     #[test]
     fn keys_begin_at_length_one_and_survive_a_checkpoint() {
-        let mut queue = Queue::random(5, 3, 7, 0, &Device::flex());
-        for row in host_values(queue.keys()).chunks(3) {
-            let length: f32 = row.iter().map(|v| v * v).sum();
-            assert!((length - 1.0).abs() < 1e-5);
-        }
-        queue.push(Tensor::ones([2, 3], &Device::flex().autodiff()));
-        let bytes = queue.bytes().unwrap().unwrap();
-        let mut other = Queue::random(5, 3, 8, 1, &Device::flex());
-        other.restore(&bytes).unwrap();
-        assert_eq!(host_values(other.keys()), host_values(queue.keys()));
-        assert_eq!(other.next(), 2);
-        assert!(!other.is_full());
-        let mut wrong = Queue::random(4, 3, 8, 1, &Device::flex());
-        assert!(wrong.restore(&bytes).is_err());
+        on_each_device(|| {
+            let mut queue = Queue::random(5, 3, 7, 0, &device().inner());
+            for row in host_values(queue.keys()).chunks(3) {
+                let length: f32 = row.iter().map(|v| v * v).sum();
+                assert!((length - 1.0).abs() < 1e-5);
+            }
+            queue.push(Tensor::ones([2, 3], &device()));
+            let bytes = queue.bytes().unwrap().unwrap();
+            let mut other = Queue::random(5, 3, 8, 1, &device().inner());
+            other.restore(&bytes).unwrap();
+            assert_eq!(host_values(other.keys()), host_values(queue.keys()));
+            assert_eq!(other.next(), 2);
+            assert!(!other.is_full());
+            let mut wrong = Queue::random(4, 3, 8, 1, &device().inner());
+            assert!(wrong.restore(&bytes).is_err());
+        });
     }
 }

@@ -19,9 +19,8 @@ pub fn sinkhorn(scores: Tensor<2>, epsilon: f64, iterations: usize) -> Tensor<2>
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
-
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     fn scores() -> Tensor<2> {
@@ -31,7 +30,7 @@ mod tests {
             [0.7, -0.2, 0.4],
             [0.6, 0.5, 0.1],
         ];
-        Tensor::from_floats(s, &Device::flex())
+        Tensor::from_floats(s, &device().inner())
     }
 
     fn check(found: Tensor<2>, expected: &[f64]) {
@@ -42,50 +41,56 @@ mod tests {
 
     #[test]
     fn codes_of_the_specification() {
-        check(
-            sinkhorn(scores(), 0.05, 1),
-            &[
-                0.997_148, 0.002_799, 0.000_052, 0.864_951, 0.132_578, 0.002_472, 0.015_639,
-                0.000_001, 0.984_360, 0.002_178, 0.995_310, 0.002_511,
-            ],
-        );
-        let three = sinkhorn(scores(), 0.05, 3);
-        check(
-            three.clone(),
-            &[
-                0.992_892, 0.006_930, 0.000_178, 0.718_992, 0.273_981, 0.007_028, 0.004_623,
-                0.000_001, 0.995_376, 0.000_877, 0.995_667, 0.003_456,
-            ],
-        );
-        check(three.clone().sum_dim(0), &[1.717_384, 1.276_579, 1.006_038]);
-        check(three.sum_dim(1), &[1.0; 4]);
-        let many = sinkhorn(scores(), 0.05, 100);
-        check(
-            many.clone(),
-            &[
-                0.968_989, 0.019_119, 0.011_892, 0.363_989, 0.392_119, 0.243_891, 0.000_068, 0.0,
-                0.999_932, 0.000_287, 0.922_095, 0.077_618,
-            ],
-        );
-        check(many.sum_dim(0), &[1.333_333; 3]);
+        on_each_device(|| {
+            check(
+                sinkhorn(scores(), 0.05, 1),
+                &[
+                    0.997_148, 0.002_799, 0.000_052, 0.864_951, 0.132_578, 0.002_472, 0.015_639,
+                    0.000_001, 0.984_360, 0.002_178, 0.995_310, 0.002_511,
+                ],
+            );
+            let three = sinkhorn(scores(), 0.05, 3);
+            check(
+                three.clone(),
+                &[
+                    0.992_892, 0.006_930, 0.000_178, 0.718_992, 0.273_981, 0.007_028, 0.004_623,
+                    0.000_001, 0.995_376, 0.000_877, 0.995_667, 0.003_456,
+                ],
+            );
+            check(three.clone().sum_dim(0), &[1.717_384, 1.276_579, 1.006_038]);
+            check(three.sum_dim(1), &[1.0; 4]);
+            let many = sinkhorn(scores(), 0.05, 100);
+            check(
+                many.clone(),
+                &[
+                    0.968_989, 0.019_119, 0.011_892, 0.363_989, 0.392_119, 0.243_891, 0.000_068,
+                    0.0, 0.999_932, 0.000_287, 0.922_095, 0.077_618,
+                ],
+            );
+            check(many.sum_dim(0), &[1.333_333; 3]);
+        });
     }
 
     #[test]
     fn equal_scores_give_equal_codes() {
-        let codes = sinkhorn(Tensor::ones([5, 4], &Device::flex()), 0.05, 3);
-        check(codes, &[0.25; 20]);
+        on_each_device(|| {
+            let codes = sinkhorn(Tensor::ones([5, 4], &device().inner()), 0.05, 3);
+            check(codes, &[0.25; 20]);
+        });
     }
 
     #[test]
     fn a_queue_takes_part_in_the_balance() {
-        let queue = Tensor::from_floats([[0.1, 0.9, 0.0], [0.0, 0.2, 0.8]], &Device::flex());
-        let codes = sinkhorn(Tensor::cat(vec![queue, scores()], 0), 0.05, 3);
-        check(
-            codes.slice([2..6, 0..3]),
-            &[
-                0.999_991, 0.000_009, 0.0, 0.999_516, 0.000_472, 0.000_012, 0.790_285, 0.0,
-                0.209_715, 0.414_429, 0.583_556, 0.002_014,
-            ],
-        );
+        on_each_device(|| {
+            let queue = Tensor::from_floats([[0.1, 0.9, 0.0], [0.0, 0.2, 0.8]], &device().inner());
+            let codes = sinkhorn(Tensor::cat(vec![queue, scores()], 0), 0.05, 3);
+            check(
+                codes.slice([2..6, 0..3]),
+                &[
+                    0.999_991, 0.000_009, 0.0, 0.999_516, 0.000_472, 0.000_012, 0.790_285, 0.0,
+                    0.209_715, 0.414_429, 0.583_556, 0.002_014,
+                ],
+            );
+        });
     }
 }

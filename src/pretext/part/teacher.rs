@@ -123,17 +123,14 @@ impl ModuleMapper for Follow {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::TensorData;
 
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::head::{Projection, ProjectionKind};
     use crate::nn::init::Initialiser;
     use crate::nn::layer::BatchNorm2d;
     use crate::nn::weights::{host_values, trainable};
-
-    fn device() -> Device {
-        Device::flex().autodiff()
-    }
 
     fn head(seed: u64) -> Projection {
         let kind = ProjectionKind {
@@ -152,104 +149,114 @@ mod tests {
 
     #[test]
     fn follows_by_the_momentum_and_takes_no_gradient() {
-        let student = head(1);
-        let mut teacher = Teacher::of(&student);
-        assert_eq!(Weights::of(teacher.module()), Weights::of(&student));
-        assert_eq!(trainable(teacher.module()), 0);
-        let moved = {
-            // The same parameters at zero.
-            let mut zero = Weights::of(&student);
-            for array in zero.0.values_mut() {
-                array.values.fill(0.0);
+        on_each_device(|| {
+            let student = head(1);
+            let mut teacher = Teacher::of(&student);
+            assert_eq!(Weights::of(teacher.module()), Weights::of(&student));
+            assert_eq!(trainable(teacher.module()), 0);
+            let moved = {
+                // The same parameters at zero.
+                let mut zero = Weights::of(&student);
+                for array in zero.0.values_mut() {
+                    array.values.fill(0.0);
+                }
+                zero.load_into(student.clone(), "").unwrap()
+            };
+            let before = Weights::of(teacher.module());
+            teacher.follow(&moved, 0.996);
+            let after = Weights::of(teacher.module());
+            for (name, array) in &after.0 {
+                for (a, b) in array.values.iter().zip(&before.0[name].values) {
+                    let expected = if name.contains("running") {
+                        *b
+                    } else {
+                        b * 0.996
+                    };
+                    assert!((a - expected).abs() < 1e-6, "{name}");
+                }
             }
-            zero.load_into(student.clone(), "").unwrap()
-        };
-        let before = Weights::of(teacher.module());
-        teacher.follow(&moved, 0.996);
-        let after = Weights::of(teacher.module());
-        for (name, array) in &after.0 {
-            for (a, b) in array.values.iter().zip(&before.0[name].values) {
-                let expected = if name.contains("running") {
-                    *b
-                } else {
-                    b * 0.996
-                };
-                assert!((a - expected).abs() < 1e-6, "{name}");
-            }
-        }
-        let out = teacher.module().forward(rows()) * student.forward(rows());
-        let gradients = GradientsParams::from_grads(out.sum().backward(), &student);
-        assert!(gradients.get::<2>(student.layers[0].weight.id).is_some());
-        // The product itself has gradients, the teacher's side of it has none of its own.
-        let out = teacher.module().forward(rows());
-        assert!(!out.is_require_grad());
+            let out = teacher.module().forward(rows()) * student.forward(rows());
+            let gradients = GradientsParams::from_grads(out.sum().backward(), &student);
+            assert!(gradients.get::<2>(student.layers[0].weight.id).is_some());
+            // The product itself has gradients, the teacher's side of it has none of its own.
+            let out = teacher.module().forward(rows());
+            assert!(!out.is_require_grad());
+        });
     }
 
     #[test]
     fn constant_zero_into_one() {
-        let norm = BatchNorm2d::init(&mut Initialiser::new(1, &device()), 1);
-        let mut teacher = Teacher::of(&norm);
-        let mut zero = norm.clone();
-        zero.gamma = zero
-            .gamma
-            .map(|g| (g.inner() * 0.0).autodiff().require_grad());
-        for expected in [0.996, 0.992_016, 0.988_047_936] {
-            teacher.follow(&zero, 0.996);
-            let found = host_values(teacher.module().gamma.val())[0];
-            assert!((f64::from(found) - expected).abs() < 1e-6);
-        }
+        on_each_device(|| {
+            let norm = BatchNorm2d::init(&mut Initialiser::new(1, &device()), 1);
+            let mut teacher = Teacher::of(&norm);
+            let mut zero = norm.clone();
+            zero.gamma = zero
+                .gamma
+                .map(|g| (g.inner() * 0.0).autodiff().require_grad());
+            for expected in [0.996, 0.992_016, 0.988_047_936] {
+                teacher.follow(&zero, 0.996);
+                let found = host_values(teacher.module().gamma.val())[0];
+                assert!((f64::from(found) - expected).abs() < 1e-6);
+            }
+        });
     }
 
     #[test]
     fn normalises_with_the_batch_and_leaves_the_student_alone() {
-        let student = BatchNorm2d::init(&mut Initialiser::new(1, &device()), 3);
-        let teacher = Teacher::of(&student);
-        let before = Weights::of(&student);
-        let out = teacher.module().forward(rows().reshape([4, 3, 1, 1]));
-        let mean = host_values(out.mean_dim(0));
-        assert!(mean.iter().all(|m| m.abs() < 1e-5), "{mean:?}");
-        assert_eq!(Weights::of(&student), before);
-        let own = host_values(teacher.module().running_mean.value());
-        assert!(own.iter().all(|m| *m > 0.1), "its own statistics move");
+        on_each_device(|| {
+            let student = BatchNorm2d::init(&mut Initialiser::new(1, &device()), 3);
+            let teacher = Teacher::of(&student);
+            let before = Weights::of(&student);
+            let out = teacher.module().forward(rows().reshape([4, 3, 1, 1]));
+            let mean = host_values(out.mean_dim(0));
+            assert!(mean.iter().all(|m| m.abs() < 1e-5), "{mean:?}");
+            assert_eq!(Weights::of(&student), before);
+            let own = host_values(teacher.module().running_mean.value());
+            assert!(own.iter().all(|m| *m > 0.1), "its own statistics move");
+        });
     }
 
     #[test]
     fn in_inference_statistics_follow_as_well() {
-        let student = head(1);
-        let mut teacher = Teacher::still(&student);
-        let before = Weights::of(teacher.module());
-        // The student trains; its statistics move.
-        let _ = student.forward(rows());
-        let of_student = Weights::of(&student);
-        teacher.follow(&student, 0.9);
-        let mut moved = 0;
-        for (name, array) in &Weights::of(teacher.module()).0 {
-            for (i, a) in array.values.iter().enumerate() {
-                let (b, s) = (before.0[name].values[i], of_student.0[name].values[i]);
-                assert!((a - (0.9 * b + 0.1 * s)).abs() < 1e-6, "{name}");
-                moved += usize::from(name.contains("running") && (a - b).abs() > 1e-3);
+        on_each_device(|| {
+            let student = head(1);
+            let mut teacher = Teacher::still(&student);
+            let before = Weights::of(teacher.module());
+            // The student trains; its statistics move.
+            let _ = student.forward(rows());
+            let of_student = Weights::of(&student);
+            teacher.follow(&student, 0.9);
+            let mut moved = 0;
+            for (name, array) in &Weights::of(teacher.module()).0 {
+                for (i, a) in array.values.iter().enumerate() {
+                    let (b, s) = (before.0[name].values[i], of_student.0[name].values[i]);
+                    assert!((a - (0.9 * b + 0.1 * s)).abs() < 1e-6, "{name}");
+                    moved += usize::from(name.contains("running") && (a - b).abs() > 1e-3);
+                }
             }
-        }
-        assert!(moved > 0, "statistics follow");
-        let plain = rows().inner();
-        let bytes = teacher.bytes().unwrap().unwrap();
-        let mut other = Teacher::still(&head(3));
-        other.restore(&bytes).unwrap();
-        let a = host_values(other.module().forward(plain.clone()));
-        assert_eq!(a, host_values(teacher.module().forward(plain)));
+            assert!(moved > 0, "statistics follow");
+            let plain = rows().inner();
+            let bytes = teacher.bytes().unwrap().unwrap();
+            let mut other = Teacher::still(&head(3));
+            other.restore(&bytes).unwrap();
+            let a = host_values(other.module().forward(plain.clone()));
+            assert_eq!(a, host_values(teacher.module().forward(plain)));
+        });
     }
 
     #[test]
     fn survives_a_checkpoint() {
-        let mut teacher = Teacher::of(&head(1));
-        teacher.follow(&head(2), 0.5);
-        let _ = teacher.module().forward(rows());
-        let bytes = teacher.bytes().unwrap().unwrap();
-        let mut other = Teacher::of(&head(3));
-        other.restore(&bytes).unwrap();
-        assert_eq!(Weights::of(other.module()), Weights::of(teacher.module()));
-        assert_eq!(trainable(other.module()), 0);
-        let a = host_values(other.module().forward(rows()));
-        assert_eq!(a, host_values(teacher.module().forward(rows())));
+        on_each_device(|| {
+            let mut teacher = Teacher::of(&head(1));
+            teacher.follow(&head(2), 0.5);
+            let _ = teacher.module().forward(rows());
+            let bytes = teacher.bytes().unwrap().unwrap();
+            let mut other = Teacher::of(&head(3));
+            other.restore(&bytes).unwrap();
+            assert_eq!(Weights::of(other.module()), Weights::of(teacher.module()));
+            assert_eq!(trainable(other.module()), 0);
+            let a = host_values(other.module().forward(rows()));
+            assert_eq!(a, host_values(teacher.module().forward(rows())));
+        });
     }
 }

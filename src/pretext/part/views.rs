@@ -1,16 +1,11 @@
 //! Batches of augmented views, made on the prefetch thread (`methods/contrastive.md` section 2.4).
 
-use std::sync::Arc;
-
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::Ranges;
-use super::augment::{
-    Unit, add, blur, contrast, flip, foreground, multiply, random_resized_crop, resize, solarise,
-};
-use crate::data::images::Images;
+use super::Source;
+use super::augment::{TOP, Unit, add, blur, contrast, flip, multiply, resize, solarise};
 use crate::random::{Purpose, Stream};
-use crate::train::{EpochPlan, TrainError, whole_steps};
+use crate::train::{EpochPlan, TrainError};
 
 /// Chance of a mirror image.
 const FLIP: f64 = 0.5;
@@ -53,19 +48,17 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// A view of `image` `[c, h, w]`, `full` high and wide, whose volume has intensities within
-    /// `bounds`.
+    /// A view of slice `index` of `source`, whose pixels are `image` `[c, h, w]`.
     #[must_use]
     pub fn view(
         &self,
+        source: &Source<'_>,
+        index: usize,
         image: &[f32],
-        full: [usize; 2],
-        bounds: &[[f32; 2]],
         stream: &mut Stream,
     ) -> Vec<f32> {
-        let shown = foreground(image, full[0] * full[1], bounds);
-        let window = random_resized_crop(full, self.crop, &shown, stream);
-        let mut view = resize(image, full, window, self.size);
+        let window = source.window(index, image, self.crop, stream);
+        let mut view = resize(image, source.size(), window, self.size);
         if stream.uniform() < FLIP {
             flip(&mut view, self.size[1]);
         }
@@ -86,7 +79,10 @@ impl Recipe {
         let sigma = stream.range(SIGMA[0], SIGMA[1]);
         let solarises = stream.uniform() < self.solarise;
         let [height, width] = self.size;
-        for (plane, bound) in view.chunks_exact_mut(height * width).zip(bounds) {
+        for (plane, bound) in view
+            .chunks_exact_mut(height * width)
+            .zip(source.bounds(index))
+        {
             let Some(unit) = Unit::new(*bound) else {
                 continue;
             };
@@ -94,18 +90,24 @@ impl Recipe {
             if jitters {
                 let brighten = |plane: &mut [f32]| match brightness {
                     Shift::Multiply(_) => multiply(plane, shift),
-                    Shift::Add(_) => add(plane, shift),
+                    Shift::Add(_) => add(plane, shift, TOP),
                 };
                 if brightness_first {
                     brighten(plane);
                 }
-                contrast(plane, factor);
+                contrast(plane, factor, TOP);
                 if !brightness_first {
                     brighten(plane);
                 }
             }
             if blurs {
-                blur(plane, width, sigma, (height / 20).max(1));
+                blur(
+                    plane,
+                    width,
+                    sigma,
+                    (height / 20).max(1),
+                    source.options.border,
+                );
             }
             if solarises {
                 solarise(plane);
@@ -156,35 +158,20 @@ impl ViewBatch {
 
 /// The view of one epoch: several recipes for every image.
 pub struct Views<'a> {
-    /// Images.
-    pub images: &'a dyn Images,
-    /// Their intensities.
-    pub ranges: Arc<Ranges>,
-    /// Recipes.
-    pub recipes: Vec<Recipe>,
-    /// Seed of the run.
-    pub seed: u64,
-    /// Epoch, from 1.
-    pub epoch: usize,
+    source: Source<'a>,
+    recipes: Vec<Recipe>,
+    epoch: u64,
 }
 
-impl<'a> Views<'a> {
-    /// The views of one `epoch` for a task that makes the same two kinds of every image, `first`
-    /// and `second`.
+impl<'a> Source<'a> {
+    /// The views of one `epoch`, counted from 1, for a task that makes one of every image by each
+    /// of `recipes`.
     #[must_use]
-    pub fn pair(
-        images: &'a dyn Images,
-        ranges: &Arc<Ranges>,
-        recipes: [Recipe; 2],
-        seed: u64,
-        epoch: usize,
-    ) -> Self {
-        Self {
-            images,
-            ranges: ranges.clone(),
-            recipes: recipes.to_vec(),
-            seed,
-            epoch,
+    pub fn views(&self, recipes: Vec<Recipe>, epoch: usize) -> Views<'a> {
+        Views {
+            source: self.clone(),
+            recipes,
+            epoch: epoch as u64,
         }
     }
 }
@@ -193,11 +180,12 @@ impl EpochPlan for Views<'_> {
     type Batch = ViewBatch;
 
     fn steps(&self, shuffled: Vec<Vec<usize>>) -> Vec<Vec<usize>> {
-        whole_steps(shuffled)
+        self.source.steps(shuffled, self.epoch)
     }
 
     fn batch(&self, indices: &[usize]) -> Result<ViewBatch, TrainError> {
-        let [channels, height, width] = self.images.shape();
+        let images = self.source.images;
+        let [channels, height, width] = images.shape();
         let mut image = vec![0.0; channels * height * width];
         let mut views: Vec<View> = self
             .recipes
@@ -210,13 +198,12 @@ impl EpochPlan for Views<'_> {
             })
             .collect();
         for &index in indices {
-            self.images.image(index, &mut image);
-            let bounds = self.ranges.volume(self.images.volume(index));
-            let id = self.images.id(index);
+            images.image(index, &mut image);
+            let id = images.id(index);
             for (i, (recipe, view)) in self.recipes.iter().zip(&mut views).enumerate() {
-                let key = [self.seed, self.epoch as u64, id, i as u64];
+                let key = [self.source.seed, self.epoch, id, i as u64];
                 let mut stream = Stream::new(Purpose::Augment, &key);
-                let made = recipe.view(&image, [height, width], bounds, &mut stream);
+                let made = recipe.view(&self.source, index, &image, &mut stream);
                 view.values.extend(made);
             }
         }
@@ -232,6 +219,8 @@ impl EpochPlan for Views<'_> {
 mod tests {
     use super::*;
     use crate::data::images::InMemory;
+    use crate::nn::device::testing::{device, on_each_device};
+    use crate::options::ViewOptions;
 
     fn images() -> InMemory {
         let image = |k: u64| -> Vec<f32> {
@@ -262,38 +251,33 @@ mod tests {
     }
 
     fn plan(images: &InMemory, epoch: usize) -> Views<'_> {
-        Views {
-            images,
-            ranges: Arc::new(Ranges::of(images)),
-            recipes: vec![recipe(); 2],
-            seed: 1,
-            epoch,
-        }
+        Source::of(images, ViewOptions::default(), 1).views(vec![recipe(); 2], epoch)
     }
 
     #[test]
     fn a_view_is_a_function_of_seed_epoch_image_and_place() {
-        let images = images();
-        let all = plan(&images, 1).batch(&[0, 1, 2]).unwrap();
-        let one = plan(&images, 1).batch(&[1]).unwrap();
-        assert_eq!(all.views[0].values[64..128], one.views[0].values);
-        assert_ne!(one.views[0].values, one.views[1].values);
-        let later = plan(&images, 2).batch(&[1]).unwrap();
-        assert_ne!(one.views[0].values, later.views[0].values);
-        let joined = all.join(&[0, 1], &Device::flex());
-        assert_eq!(joined.dims(), [6, 1, 8, 8]);
+        on_each_device(|| {
+            let images = images();
+            let all = plan(&images, 1).batch(&[0, 1, 2]).unwrap();
+            let one = plan(&images, 1).batch(&[1]).unwrap();
+            assert_eq!(all.views[0].values[64..128], one.views[0].values);
+            assert_ne!(one.views[0].values, one.views[1].values);
+            let later = plan(&images, 2).batch(&[1]).unwrap();
+            assert_ne!(one.views[0].values, later.views[0].values);
+            let joined = all.join(&[0, 1], &device().inner());
+            assert_eq!(joined.dims(), [6, 1, 8, 8]);
+        });
     }
 
     #[test]
     fn intensities_stay_in_the_range_of_their_volume() {
         let images = images();
-        let plan = plan(&images, 1);
-        let bounds = plan.ranges.volume(0)[0];
+        let source = Source::of(&images, ViewOptions::default(), 1);
+        let [low, high] = source.bounds(0)[0];
         for seed in 0..50 {
             let mut stream = Stream::new(Purpose::Augment, &[seed]);
-            let bounds = [bounds];
-            let view = recipe().view(&images.images[0], [16, 16], &bounds, &mut stream);
-            let fits = |v: &f32| *v >= bounds[0][0] - 1e-4 && *v <= bounds[0][1] + 1e-4;
+            let view = recipe().view(&source, 0, &images.images[0], &mut stream);
+            let fits = |v: &f32| *v >= low - 1e-4 && *v <= high + 1e-4;
             assert!(view.iter().all(fits));
         }
     }

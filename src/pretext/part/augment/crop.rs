@@ -1,13 +1,10 @@
 //! Windows of images, brought to a size.
 
+use crate::options::ViewOptions;
 use crate::random::Stream;
 
 /// Tries before the whole image is taken.
 const TRIES: usize = 10;
-/// Windows that may be drawn to find enough foreground.
-const REDRAWS: usize = 10;
-/// Share of foreground that a window should have.
-const FOREGROUND: f64 = 0.1;
 
 /// A part of an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,18 +54,20 @@ fn extent(image: [usize; 2], share: f64, ratio: f64) -> Option<[usize; 2]> {
     ((1..=image[0]).contains(&height) && (1..=image[1]).contains(&width)).then_some([height, width])
 }
 
-/// A window of a random share within `scale` of the image and a random aspect ratio; drawn again
-/// while it shows too little of the `foreground`, an image of truth values.
+/// A window of a random share within `scale` of the image and a random aspect ratio; drawn again,
+/// as often as `options` say, while it shows too little of the `foreground`, an image of truth
+/// values.
 #[must_use]
 pub fn random_resized_crop(
     image: [usize; 2],
     scale: [f64; 2],
     foreground: &[bool],
+    options: &ViewOptions,
     stream: &mut Stream,
 ) -> Window {
     let mut window = draw(image, scale, stream);
-    for _ in 1..REDRAWS {
-        if window.share(foreground, image[1]) >= FOREGROUND {
+    for _ in 1..options.draws {
+        if window.share(foreground, image[1]) >= options.foreground {
             break;
         }
         window = draw(image, scale, stream);
@@ -203,14 +202,26 @@ mod tests {
     #[test]
     fn windows_lie_inside_and_look_for_the_foreground() {
         let mask: Vec<bool> = (0..32 * 32).map(|i| i / 32 < 16 && i % 32 < 16).collect();
-        let mut stream = Stream::new(Purpose::Augment, &[1]);
-        let mut seen = 0;
-        for _ in 0..200 {
-            let w = random_resized_crop([32, 32], [0.08, 1.0], &mask, &mut stream);
-            assert!(w.top + w.height <= 32 && w.left + w.width <= 32);
-            seen += usize::from(w.share(&mask, 32) >= FOREGROUND);
-        }
-        assert!(seen > 190, "{seen} of 200 windows show it");
+        let showing = |draws, foreground| {
+            let options = ViewOptions {
+                draws,
+                foreground,
+                ..ViewOptions::default()
+            };
+            let mut stream = Stream::new(Purpose::Augment, &[1]);
+            let windows = (0..200).map(|_| {
+                let w = random_resized_crop([32, 32], [0.08, 1.0], &mask, &options, &mut stream);
+                assert!(w.top + w.height <= 32 && w.left + w.width <= 32);
+                usize::from(w.share(&mask, 32) >= 0.1)
+            });
+            windows.sum::<usize>()
+        };
+        let [once, often, never] = [showing(1, 0.1), showing(10, 0.1), showing(10, 0.0)];
+        assert!(often > 190, "{often} of 200 windows show it");
+        assert!(
+            once < 180 && once == never,
+            "{once} and {never} without a look"
+        );
     }
 
     #[test]

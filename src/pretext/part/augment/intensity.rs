@@ -1,5 +1,8 @@
 //! Changes of intensity, defined between 0 and 1.
 
+/// Where changed intensities end, but for G-L's as published.
+pub const TOP: f32 = 1.0;
+
 /// One channel of a volume's intensities as 0 to 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit {
@@ -27,30 +30,30 @@ impl Unit {
     }
 }
 
-fn change(plane: &mut [f32], f: impl Fn(f32) -> f32) {
-    plane.iter_mut().for_each(|v| *v = f(*v).clamp(0.0, 1.0));
+fn change(plane: &mut [f32], top: f32, f: impl Fn(f32) -> f32) {
+    plane.iter_mut().for_each(|v| *v = f(*v).clamp(0.0, top));
 }
 
 /// Brightness by a factor.
 pub fn multiply(plane: &mut [f32], factor: f32) {
-    change(plane, |v| v * factor);
+    change(plane, TOP, |v| v * factor);
 }
 
-/// Brightness by a shift.
-pub fn add(plane: &mut [f32], shift: f32) {
-    change(plane, |v| v + shift);
+/// Brightness by a shift, up to `top`.
+pub fn add(plane: &mut [f32], shift: f32, top: f32) {
+    change(plane, top, |v| v + shift);
 }
 
-/// Contrast: towards the mean by `1 - factor`, or away from it.
-pub fn contrast(plane: &mut [f32], factor: f32) {
+/// Contrast: towards the mean by `1 - factor`, or away from it, up to `top`.
+pub fn contrast(plane: &mut [f32], factor: f32, top: f32) {
     let sum: f64 = plane.iter().map(|&v| f64::from(v)).sum();
     let mean = (sum / plane.len().max(1) as f64) as f32;
-    change(plane, |v| factor * v + (1.0 - factor) * mean);
+    change(plane, top, |v| factor * v + (1.0 - factor) * mean);
 }
 
 /// The upper half is turned over.
 pub fn solarise(plane: &mut [f32]) {
-    change(plane, |v| if v < 0.5 { v } else { 1.0 - v });
+    change(plane, TOP, |v| if v < 0.5 { v } else { 1.0 - v });
 }
 
 #[cfg(test)]
@@ -74,9 +77,10 @@ mod tests {
         };
         close(run(&|_| ()), [-2.0, -1.0, 0.0, 1.0, 3.0]);
         close(run(&|p| multiply(p, 1.3)), [-2.0, -0.7, 0.6, 1.9, 3.0]);
-        close(run(&|p| add(p, 0.2)), [-1.0, 0.0, 1.0, 2.0, 3.0]);
-        close(run(&|p| contrast(p, 0.5)), [-0.9, -0.4, 0.1, 0.6, 1.6]);
+        close(run(&|p| add(p, 0.2, TOP)), [-1.0, 0.0, 1.0, 2.0, 3.0]);
+        close(run(&|p| contrast(p, 0.5, TOP)), [-0.9, -0.4, 0.1, 0.6, 1.6]);
         close(run(&solarise), [-2.0, -1.0, 0.0, 0.0, -2.0]);
+        close(run(&|p| add(p, 0.2, 1.5)), [-1.0, 0.0, 1.0, 2.0, 4.0]);
         assert!(Unit::new([1.0, 1.0]).is_none());
     }
 }

@@ -4,8 +4,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::Batch;
 use crate::mask::patch::Grid;
-use crate::nn::backbone::Visible;
+use crate::nn::backbone::{Encoder, Visible};
 use crate::nn::head::to_grid;
+use crate::options::{SparseEncoder, SparseOptions};
 use crate::pretext::part::spread;
 
 /// A batch on the device.
@@ -21,17 +22,20 @@ pub struct Seen {
     pub mask: Tensor<2>,
     /// The same for sparse encoders and fills.
     pub visible: Visible,
+    /// Where the features of [`Seen::encode`] say something: a decoder puts its vectors elsewhere.
+    pub known: Visible,
     /// What is to be predicted; the images where nothing else is.
     pub target: Tensor<4>,
     /// Codes of the masked patches, in the order of [`Seen::hidden`]; empty without codes.
     pub codes: Tensor<1, Int>,
     /// [`Seen::mask`] on the host.
     pub host_mask: Vec<f32>,
+    encoder: SparseEncoder,
     device: Device,
 }
 
 impl Seen {
-    pub(super) fn new(batch: Batch, grid: Grid, device: &Device) -> Self {
+    pub(super) fn new(batch: Batch, grid: Grid, sparse: &SparseOptions, device: &Device) -> Self {
         let [c, h, w] = grid.shape();
         let (n, patches) = (batch.n, grid.patches());
         let (rows, cols) = (grid.rows(), grid.cols());
@@ -49,16 +53,33 @@ impl Seen {
             .filter_map(|(&code, &m)| (m == 1.0).then_some(code))
             .collect();
         let count = codes.len();
+        let visible = Visible::new(&batch.mask, rows, cols, device);
+        let visible = visible.with_statistics(sparse.statistics);
+        let known = match sparse.encoder {
+            SparseEncoder::Sparse => visible.clone(),
+            SparseEncoder::Dense => Visible::new(&vec![0.0; n * patches], rows, cols, device),
+        };
         Self {
             n,
             grid,
             images,
             mask: Tensor::from_data(TensorData::new(batch.mask.clone(), [n, patches]), device),
-            visible: Visible::new(&batch.mask, rows, cols, device),
+            visible,
+            known,
             target,
             codes: Tensor::from_data(TensorData::new(codes, [count]), device),
             host_mask: batch.mask,
+            encoder: sparse.encoder,
             device: device.clone(),
+        }
+    }
+
+    /// Features of what is visible on every level, finest first; see [`SparseEncoder`].
+    #[must_use]
+    pub fn encode(&self, encoder: &Encoder) -> Vec<Tensor<4>> {
+        match self.encoder {
+            SparseEncoder::Sparse => encoder.forward_sparse(self.images.clone(), &self.visible),
+            SparseEncoder::Dense => encoder.forward(self.visible.keep(self.images.clone())),
         }
     }
 
@@ -101,6 +122,7 @@ pub(in crate::pretext) fn squared(prediction: Tensor<4>, target: Tensor<4>) -> T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::device::testing::{device, on_each_device};
     use crate::nn::weights::host_values;
 
     fn seen(mask: Vec<f32>, codes: Vec<i32>) -> Seen {
@@ -114,25 +136,29 @@ mod tests {
             codes,
         };
         let grid = Grid::new([1, 2, 6], 2).unwrap();
-        Seen::new(batch, grid, &Device::flex())
+        Seen::new(batch, grid, &SparseOptions::default(), &device().inner())
     }
 
     #[test]
     fn masked_mean_of_n7() {
-        let seen = seen(vec![0.0, 1.0, 1.0], Vec::new());
-        let losses = Tensor::<2>::from_floats([[0.075, 12.5, 1.0]], &Device::flex());
-        assert_eq!(host_values(seen.masked_mean(losses)), [6.75]);
+        on_each_device(|| {
+            let seen = seen(vec![0.0, 1.0, 1.0], Vec::new());
+            let losses = Tensor::<2>::from_floats([[0.075, 12.5, 1.0]], &device().inner());
+            assert_eq!(host_values(seen.masked_mean(losses)), [6.75]);
+        });
     }
 
     #[test]
     fn hidden_features_and_codes_have_one_order() {
-        let seen = seen(vec![1., 0., 1., 0., 1., 0.], vec![5, 6, 7, 8, 9, 10]);
-        let map: Vec<f32> = (0..12).map(|v| v as f32).collect();
-        let map = Tensor::<4>::from_data(TensorData::new(map, [2, 2, 1, 3]), &Device::flex());
-        let rows = seen.hidden(map);
-        assert_eq!(rows.dims(), [3, 2]);
-        assert_eq!(host_values(rows), [0., 3., 2., 5., 7., 10.]);
-        let codes = seen.codes.into_data().try_to_vec_as::<i64>().unwrap();
-        assert_eq!(codes, [5, 7, 9]);
+        on_each_device(|| {
+            let seen = seen(vec![1., 0., 1., 0., 1., 0.], vec![5, 6, 7, 8, 9, 10]);
+            let map: Vec<f32> = (0..12).map(|v| v as f32).collect();
+            let map = Tensor::<4>::from_data(TensorData::new(map, [2, 2, 1, 3]), &device().inner());
+            let rows = seen.hidden(map);
+            assert_eq!(rows.dims(), [3, 2]);
+            assert_eq!(host_values(rows), [0., 3., 2., 5., 7., 10.]);
+            let codes = seen.codes.into_data().try_to_vec_as::<i64>().unwrap();
+            assert_eq!(codes, [5, 7, 9]);
+        });
     }
 }

@@ -11,7 +11,7 @@ use crate::mask::patch::Grid;
 use crate::nn::backbone::UNet;
 use crate::nn::init::Initialiser;
 use crate::nn::weights::Weights;
-use crate::options::{BackboneOptions, TaskOptions};
+use crate::options::{BackboneOptions, SparseOptions, TaskOptions};
 use crate::pretext::part::{METER, Meter};
 use crate::pretext::{About, Pretext, Setup};
 use crate::train::{Kept, Moment, Scalars, Task, TrainError};
@@ -23,6 +23,8 @@ pub struct Frame<'a> {
     pub grid: Grid,
     /// Network.
     pub backbone: &'a BackboneOptions,
+    /// Its sparse mode, for methods that use it.
+    pub sparse: &'a SparseOptions,
 }
 
 impl Frame<'_> {
@@ -40,6 +42,8 @@ pub trait Masked: Sized {
     const ABOUT: About;
     /// Names of what [`Masked::loss`] measures; the spread of the features is one of them.
     const MEASURED: &'static [&'static str];
+    /// See [`Pretext::SPARSE`].
+    const SPARSE: bool = false;
     /// Options as a manifest gives them.
     type Options: TaskOptions;
     /// Network with the heads of the method.
@@ -116,6 +120,7 @@ pub struct MaskingTask<'a, M> {
     hiding: Hiding,
     target: Target<'a>,
     flip: f64,
+    sparse: SparseOptions,
     seed: u64,
     device: Device,
     meter: Meter,
@@ -123,6 +128,7 @@ pub struct MaskingTask<'a, M> {
 
 impl<M: Masked> Pretext for Masking<M> {
     const ABOUT: About = M::ABOUT;
+    const SPARSE: bool = M::SPARSE;
     type Options = M::Options;
     type Model = M::Model;
     type Task<'a> = MaskingTask<'a, M>;
@@ -137,6 +143,7 @@ impl<M: Masked> Pretext for Masking<M> {
         let frame = Frame {
             grid,
             backbone: setup.backbone,
+            sparse: &setup.pretrain.sparse,
         };
         let mut init = Initialiser::new(setup.seed, setup.device);
         let (method, model) = M::start(options, &frame, &mut init)?;
@@ -147,6 +154,7 @@ impl<M: Masked> Pretext for Masking<M> {
             hiding: M::hiding(options, grid),
             target: M::target(options, setup, grid)?,
             flip: M::flip(options),
+            sparse: setup.pretrain.sparse,
             seed: setup.seed,
             device: setup.device.clone(),
             meter: Meter::new(M::MEASURED, setup.device),
@@ -182,7 +190,7 @@ impl<'a, M: Masked> Task for MaskingTask<'a, M> {
         batch: Batch,
         at: &Moment,
     ) -> Result<Tensor<1>, TrainError> {
-        let seen = Seen::new(batch, self.grid, &self.device);
+        let seen = Seen::new(batch, self.grid, &self.sparse, &self.device);
         self.method.loss(model, &seen, at, &mut self.meter)
     }
 
