@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 use std::ptr;
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 unsafe extern "C" {
@@ -180,6 +180,34 @@ pub(in crate::nn) fn channels_last(tensor: &Tensor) -> Result<Tensor, TorchError
         unsafe { amlp_channels_last(out, tensor.as_ptr()) }
     })?;
     laid_out.ok_or(TorchError::Nothing)
+}
+
+/// The numbers of a tensor that lies in the memory of the processor, one after the other, in single
+/// precision; `None` of others.
+pub(in crate::nn) fn numbers(tensor: &Tensor) -> Option<&[f32]> {
+    let lies = tensor.device() == Device::Cpu
+        && tensor.kind() == Kind::Float
+        && tensor.is_contiguous()
+        && tensor.numel() > 0;
+    // SAFETY: the storage holds so many floats from this address on, and lives as long as the tensor
+    // that is borrowed. Nobody writes to it meanwhile: operations in place take tensors that nobody
+    // else holds.
+    lies.then(|| unsafe {
+        std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel())
+    })
+}
+
+/// A tensor of `size` on the processor whose numbers `write` fills in; they are 0 before.
+pub(in crate::nn) fn written(size: &[i64], write: impl FnOnce(&mut [f32])) -> Tensor {
+    let tensor = Tensor::zeros(size, (Kind::Float, Device::Cpu));
+    if tensor.numel() > 0 {
+        // SAFETY: a new tensor is contiguous, has so many floats, and nobody else holds it.
+        let numbers = unsafe {
+            std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel())
+        };
+        write(numbers);
+    }
+    tensor
 }
 
 /// One update of a parameter and its moments in place by libtorch's fused AdamW, the `steps`-th one.

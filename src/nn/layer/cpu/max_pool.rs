@@ -14,6 +14,15 @@ pub(in crate::nn::layer) struct PoolShape {
 }
 
 impl PoolShape {
+    /// Of images `[n, c, h, w]`.
+    pub fn of([batch, channels, height, width]: [usize; 4]) -> Self {
+        Self {
+            planes: batch * channels,
+            height,
+            width,
+        }
+    }
+
     fn area(&self) -> usize {
         self.height * self.width
     }
@@ -21,35 +30,38 @@ impl PoolShape {
     fn half_area(&self) -> usize {
         (self.height / 2) * (self.width / 2)
     }
+
+    /// Pixels that go in.
+    pub fn inputs(&self) -> usize {
+        self.planes * self.area()
+    }
+
+    /// Tiles that come out.
+    pub fn tiles(&self) -> usize {
+        self.planes * self.half_area()
+    }
 }
 
-/// Maximum of each tile.
-pub(in crate::nn::layer) fn forward(input: &[f32], shape: &PoolShape) -> Vec<f32> {
+/// Maximum of each tile, into `output`.
+pub(in crate::nn::layer) fn forward(input: &[f32], shape: &PoolShape, output: &mut [f32]) {
     let (w, half) = (shape.width, shape.width / 2);
-    let mut output = vec![0.0; shape.planes * shape.half_area()];
     if output.is_empty() {
-        return output;
+        return;
     }
-    tasks::for_each_chunk(
-        &mut output,
-        shape.half_area(),
-        shape.area(),
-        |(), i, output| {
-            let input = &input[i * shape.area()..][..shape.area()];
-            for (output, rows) in output.chunks_exact_mut(half).zip(input.chunks_exact(2 * w)) {
-                let (upper, lower) = rows.split_at(w);
-                let tiles = upper
-                    .as_chunks::<2>()
-                    .0
-                    .iter()
-                    .zip(lower.as_chunks::<2>().0);
-                for (y, (a, b)) in output.iter_mut().zip(tiles) {
-                    *y = larger(larger(a[0], a[1]), larger(b[0], b[1]));
-                }
+    tasks::for_each_chunk(output, shape.half_area(), shape.area(), |(), i, output| {
+        let input = &input[i * shape.area()..][..shape.area()];
+        for (output, rows) in output.chunks_exact_mut(half).zip(input.chunks_exact(2 * w)) {
+            let (upper, lower) = rows.split_at(w);
+            let tiles = upper
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .zip(lower.as_chunks::<2>().0);
+            for (y, (a, b)) in output.iter_mut().zip(tiles) {
+                *y = larger(larger(a[0], a[1]), larger(b[0], b[1]));
             }
-        },
-    );
-    output
+        }
+    });
 }
 
 /// The larger of two; not a number wins, as in PyTorch.
@@ -66,7 +78,7 @@ fn after(a: f32, b: f32) -> bool {
 /// needs of the input.
 pub(in crate::nn::layer) fn places(input: &[f32], shape: &PoolShape) -> Vec<u8> {
     let (w, half) = (shape.width, shape.width / 2);
-    let mut places = vec![0; shape.planes * shape.half_area()];
+    let mut places = vec![0; shape.tiles()];
     if places.is_empty() {
         return places;
     }
@@ -99,31 +111,29 @@ pub(in crate::nn::layer) fn places(input: &[f32], shape: &PoolShape) -> Vec<u8> 
     places
 }
 
-/// Gradient of the input from `places`.
-pub(in crate::nn::layer) fn backward(places: &[u8], grad: &[f32], shape: &PoolShape) -> Vec<f32> {
+/// Gradient of the input from `places`, into `output`, which is 0 before.
+pub(in crate::nn::layer) fn backward(
+    places: &[u8],
+    grad: &[f32],
+    shape: &PoolShape,
+    output: &mut [f32],
+) {
     let (w, half) = (shape.width, shape.width / 2);
-    let mut output = vec![0.0; shape.planes * shape.area()];
     if grad.is_empty() {
-        return output;
+        return;
     }
-    tasks::for_each_chunk(
-        &mut output,
-        shape.area(),
-        2 * shape.area(),
-        |(), i, output| {
-            let tiles = i * shape.half_area()..(i + 1) * shape.half_area();
-            let (places, grad) = (&places[tiles.clone()], &grad[tiles]);
-            for ((output, places), grad) in output
-                .chunks_exact_mut(2 * w)
-                .zip(places.chunks_exact(half))
-                .zip(grad.chunks_exact(half))
-            {
-                for (x, (place, grad)) in places.iter().zip(grad).enumerate() {
-                    let (below, right) = (usize::from(place / 2), usize::from(place % 2));
-                    output[2 * x + below * w + right] = *grad;
-                }
+    tasks::for_each_chunk(output, shape.area(), 2 * shape.area(), |(), i, output| {
+        let tiles = i * shape.half_area()..(i + 1) * shape.half_area();
+        let (places, grad) = (&places[tiles.clone()], &grad[tiles]);
+        for ((output, places), grad) in output
+            .chunks_exact_mut(2 * w)
+            .zip(places.chunks_exact(half))
+            .zip(grad.chunks_exact(half))
+        {
+            for (x, (place, grad)) in places.iter().zip(grad).enumerate() {
+                let (below, right) = (usize::from(place / 2), usize::from(place % 2));
+                output[2 * x + below * w + right] = *grad;
             }
-        },
-    );
-    output
+        }
+    });
 }

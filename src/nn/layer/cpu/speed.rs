@@ -57,11 +57,7 @@ fn speed_of_passes() {
             channels,
             area: side * side,
         };
-        let pool = PoolShape {
-            planes: batch * channels,
-            height: side,
-            width: side,
-        };
+        let pool = PoolShape::of([batch, channels, side, side]);
         let x = noise(1, batch * channels * side * side);
         let parameter = noise(2, channels);
         let norm = Norm {
@@ -71,7 +67,7 @@ fn speed_of_passes() {
             relu: true,
         };
         let found = statistics(&x, &planes);
-        let pooled = max_pool::forward(&x, &pool);
+        let pooled = noise(3, pool.tiles());
         let places = max_pool::places(&x, &pool);
         let rate = |f: &dyn Fn()| x.len() as f64 * 1e-9 / cpu_seconds(f);
         println!(
@@ -80,8 +76,8 @@ fn speed_of_passes() {
             rate(&|| drop(statistics(&x, &planes))),
             rate(&|| drop(norm.forward(&x, &found, &planes))),
             rate(&|| drop(norm.backward(&x, &mut x.clone(), &found, &planes))),
-            rate(&|| drop(max_pool::forward(&x, &pool))),
-            rate(&|| drop(max_pool::backward(&places, &pooled, &pool))),
+            rate(&|| max_pool::forward(&x, &pool, &mut vec![0.0; pool.tiles()])),
+            rate(&|| max_pool::backward(&places, &pooled, &pool, &mut vec![0.0; pool.inputs()])),
         );
     }
 }

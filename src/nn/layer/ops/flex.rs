@@ -97,14 +97,6 @@ fn up_shape(input: &FlexTensor, weight: &FlexTensor) -> Option<(ConvShape, Shuff
     Some((conv, shuffle))
 }
 
-fn pool_shape([batch, channels, height, width]: [usize; 4]) -> PoolShape {
-    PoolShape {
-        planes: batch * channels,
-        height,
-        width,
-    }
-}
-
 fn conv_f32(
     input: &FlexTensor,
     weight: &FlexTensor,
@@ -320,7 +312,9 @@ fn norm_grads_f32(
 fn pool_f32(input: &FlexTensor) -> Option<FlexTensor> {
     let shape = sizes(input)?;
     let x = Numbers::new(input)?;
-    let output = max_pool::forward(x.get(), &pool_shape(shape));
+    let pool = PoolShape::of(shape);
+    let mut output = vec![0.0; pool.tiles()];
+    max_pool::forward(x.get(), &pool, &mut output);
     Some(tensor(
         output,
         [shape[0], shape[1], shape[2] / 2, shape[3] / 2],
@@ -338,7 +332,7 @@ pub enum Pooled {
 
 fn places_f32(input: &FlexTensor) -> Option<Pooled> {
     let shape = sizes(input)?;
-    let places = max_pool::places(Numbers::new(input)?.get(), &pool_shape(shape));
+    let places = max_pool::places(Numbers::new(input)?.get(), &PoolShape::of(shape));
     Some(Pooled::Places(places.into(), shape))
 }
 
@@ -462,7 +456,10 @@ impl Kernels for Flex {
             Pooled::Places(places, shape) => {
                 let dy = grad.into_data();
                 let dy = dy.as_slice().unwrap_or_default();
-                tensor(max_pool::backward(&places, dy, &pool_shape(shape)), shape)
+                let pool = PoolShape::of(shape);
+                let mut dx = vec![0.0; pool.inputs()];
+                max_pool::backward(&places, dy, &pool, &mut dx);
+                tensor(dx, shape)
             }
         }
     }

@@ -6,11 +6,16 @@
 use burn::backend::LibTorch;
 use burn::backend::libtorch::TchTensor;
 use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
+use std::sync::Arc;
+
 use tch::Tensor;
 
+use super::super::cpu::max_pool::{self, PoolShape};
 use super::kernels::NormState;
 use super::{Kernels, composed};
-use crate::nn::libtorch::{Convolution, TorchError, batch_norm_backward, channels_last, sound};
+use crate::nn::libtorch::{
+    Convolution, TorchError, batch_norm_backward, channels_last, numbers, sound, written,
+};
 
 fn own(tensor: Tensor) -> TchTensor {
     TchTensor::new(tensor)
@@ -57,11 +62,42 @@ fn inverse_deviation(variance: &Tensor, epsilon: f64) -> Tensor {
     (variance + epsilon).rsqrt()
 }
 
+/// What the gradient of a pooling needs.
+#[derive(Clone, Debug)]
+pub enum Pooled {
+    /// Where the maxima are in images of this size.
+    Places(Arc<[u8]>, PoolShape, Vec<i64>),
+    /// The input, where our own kernels do not reach it.
+    Input(TchTensor),
+}
+
+/// The numbers of images where our own kernels reach them. libtorch looks for the place of every
+/// maximum, one by one, whether anyone asks for it or not, and has no cheaper pooling.
+fn images(tensor: &Tensor) -> Option<(&[f32], PoolShape)> {
+    let size: [usize; 4] = tensor
+        .size()
+        .into_iter()
+        .map(|side| usize::try_from(side).ok())
+        .collect::<Option<Vec<_>>>()?
+        .try_into()
+        .ok()?;
+    Some((numbers(tensor)?, PoolShape::of(size)))
+}
+
+/// Maxima of the `input`, whose numbers are given.
+fn pooled(numbers: &[f32], pool: &PoolShape, input: &Tensor) -> TchTensor {
+    let mut size = input.size();
+    size.iter_mut().skip(2).for_each(|side| *side /= 2);
+    own(written(&size, |output| {
+        max_pool::forward(numbers, pool, output);
+    }))
+}
+
 impl Kernels for LibTorch {
     // The next layer keeps it anyway.
     const KEEPS_OUTPUT: bool = true;
 
-    type Pooled = TchTensor;
+    type Pooled = Pooled;
 
     fn conv(input: TchTensor, weight: TchTensor, bias: Option<TchTensor>) -> TchTensor {
         let padding = same(&weight).padding;
@@ -196,16 +232,32 @@ impl Kernels for LibTorch {
     }
 
     fn pool(input: TchTensor) -> TchTensor {
-        own(input
-            .tensor
-            .max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false))
+        let tensor = input.tensor;
+        if let Some((numbers, pool)) = images(&tensor) {
+            return pooled(numbers, &pool, &tensor);
+        }
+        own(tensor.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false))
     }
 
-    fn pool_keeping(input: TchTensor) -> (TchTensor, TchTensor) {
-        (Self::pool(input.clone()), input)
+    fn pool_keeping(input: TchTensor) -> (TchTensor, Pooled) {
+        if let Some((numbers, pool)) = images(&input.tensor) {
+            let places = max_pool::places(numbers, &pool).into();
+            let output = pooled(numbers, &pool, &input.tensor);
+            return (output, Pooled::Places(places, pool, input.tensor.size()));
+        }
+        (Self::pool(input.clone()), Pooled::Input(input))
     }
 
-    fn pool_grad(input: TchTensor, grad: TchTensor) -> TchTensor {
-        composed::pool_grad::<Self>(input, grad)
+    fn pool_grad(pooled: Pooled, grad: TchTensor) -> TchTensor {
+        match pooled {
+            Pooled::Input(input) => composed::pool_grad::<Self>(input, grad),
+            Pooled::Places(places, pool, size) => {
+                let grad = grad.tensor.contiguous();
+                let grad = numbers(&grad).unwrap_or_default();
+                own(written(&size, |dx| {
+                    max_pool::backward(&places, grad, &pool, dx);
+                }))
+            }
+        }
     }
 }
