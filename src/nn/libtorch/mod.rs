@@ -197,14 +197,19 @@ pub(in crate::nn) fn numbers(tensor: &Tensor) -> Option<&[f32]> {
     })
 }
 
-/// A tensor of `size` on the processor whose numbers `write` fills in; they are 0 before.
+/// [`numbers`], to be changed. The tensor is the only one with this storage.
+pub(in crate::nn) fn numbers_mut(tensor: &mut Tensor) -> Option<&mut [f32]> {
+    let count = numbers(tensor)?.len();
+    // SAFETY: the storage holds so many floats from this address on, and lives as long as the tensor
+    // that is borrowed. The caller gives a tensor that shares it with no other.
+    Some(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), count) })
+}
+
+/// A tensor of `size` on the processor. `write` gives each of its numbers a value; before, they are
+/// whatever libtorch's allocator left there.
 pub(in crate::nn) fn written(size: &[i64], write: impl FnOnce(&mut [f32])) -> Tensor {
-    let tensor = Tensor::zeros(size, (Kind::Float, Device::Cpu));
-    if tensor.numel() > 0 {
-        // SAFETY: a new tensor is contiguous, has so many floats, and nobody else holds it.
-        let numbers = unsafe {
-            std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel())
-        };
+    let mut tensor = Tensor::empty(size, (Kind::Float, Device::Cpu));
+    if let Some(numbers) = numbers_mut(&mut tensor) {
         write(numbers);
     }
     tensor

@@ -15,7 +15,17 @@ pub(in crate::nn::layer) struct Planes {
 }
 
 impl Planes {
-    fn len(&self) -> usize {
+    /// Of images `[n, c, h, w]`.
+    pub fn of([batch, channels, height, width]: [usize; 4]) -> Self {
+        Self {
+            batch,
+            channels,
+            area: height * width,
+        }
+    }
+
+    /// Numbers in all.
+    pub fn len(&self) -> usize {
         self.batch * self.channels * self.area
     }
 
@@ -33,15 +43,6 @@ impl Planes {
             }
         }
         sums
-    }
-
-    /// A new image, plane by plane.
-    fn fill(&self, f: impl Fn(usize, &mut [f32]) + Sync + Send) -> Vec<f32> {
-        let mut output = vec![0.0; self.len()];
-        tasks::for_each_chunk(&mut output, self.area, self.area, |(), i, plane| {
-            f(i, plane)
-        });
-        output
     }
 
     /// Plane `i` of `image`.
@@ -113,17 +114,25 @@ impl Norm<'_> {
         (inverse, affine)
     }
 
-    /// Normalised `input`.
+    /// Normalised `input`, into `output`.
     pub(in crate::nn::layer) fn forward(
         &self,
         input: &[f32],
         statistics: &Statistics,
         planes: &Planes,
-    ) -> Vec<f32> {
-        planes.fill(|i, output| {
+        output: &mut [f32],
+    ) {
+        tasks::for_each_chunk(output, planes.area, planes.area, |(), i, output| {
             let (_, affine) = self.affine(statistics, i % planes.channels);
             map::apply(planes.plane(input, i), affine, output);
-        })
+        });
+    }
+
+    /// Whether there is a number for each channel.
+    pub(in crate::nn::layer) fn fits(&self, statistics: &Statistics, planes: &Planes) -> bool {
+        let (mean, variance) = (&statistics.mean, &statistics.variance);
+        let all = [self.gamma, self.beta, mean, variance];
+        all.iter().all(|numbers| numbers.len() == planes.channels)
     }
 
     /// Gradients of gamma and beta; that of the input takes the place of `grad`.

@@ -111,7 +111,7 @@ pub(in crate::nn::layer) fn places(input: &[f32], shape: &PoolShape) -> Vec<u8> 
     places
 }
 
-/// Gradient of the input from `places`, into `output`, which is 0 before.
+/// Gradient of the input from `places`, into `output`.
 pub(in crate::nn::layer) fn backward(
     places: &[u8],
     grad: &[f32],
@@ -120,11 +120,14 @@ pub(in crate::nn::layer) fn backward(
 ) {
     let (w, half) = (shape.width, shape.width / 2);
     if grad.is_empty() {
+        // No tile holds any of these pixels.
+        output.fill(0.0);
         return;
     }
     tasks::for_each_chunk(output, shape.area(), 2 * shape.area(), |(), i, output| {
         let tiles = i * shape.half_area()..(i + 1) * shape.half_area();
         let (places, grad) = (&places[tiles.clone()], &grad[tiles]);
+        output.fill(0.0);
         for ((output, places), grad) in output
             .chunks_exact_mut(2 * w)
             .zip(places.chunks_exact(half))

@@ -52,11 +52,7 @@ fn speed_of_convolutions() {
 #[ignore = "a measurement"]
 fn speed_of_passes() {
     for (batch, channels, side) in LEVELS {
-        let planes = Planes {
-            batch,
-            channels,
-            area: side * side,
-        };
+        let planes = Planes::of([batch, channels, side, side]);
         let pool = PoolShape::of([batch, channels, side, side]);
         let x = noise(1, batch * channels * side * side);
         let parameter = noise(2, channels);
@@ -74,7 +70,7 @@ fn speed_of_passes() {
             "{batch} x {channels} x {side}: statistics {:.2}, norm {:.2}, gradient {:.2}, \
              pool {:.2}, gradient {:.2} numbers/ns",
             rate(&|| drop(statistics(&x, &planes))),
-            rate(&|| drop(norm.forward(&x, &found, &planes))),
+            rate(&|| norm.forward(&x, &found, &planes, &mut vec![0.0; planes.len()])),
             rate(&|| drop(norm.backward(&x, &mut x.clone(), &found, &planes))),
             rate(&|| max_pool::forward(&x, &pool, &mut vec![0.0; pool.tiles()])),
             rate(&|| max_pool::backward(&places, &pooled, &pool, &mut vec![0.0; pool.inputs()])),

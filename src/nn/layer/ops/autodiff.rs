@@ -175,7 +175,7 @@ impl<B: Kernels> Backward<B, 4> for NormConv {
             let value = state.weight_grad(between.clone(), grad.clone());
             grads.register::<B>(node.id, value);
         }
-        state.norm.output = B::KEEPS_OUTPUT.then_some(between);
+        state.norm.output = B::keeps_output(&state.norm.input).then_some(between);
         // Of an image of this size only the size is needed.
         let grad = state.input_grad(state.norm.input.clone(), grad);
         let values = B::norm_grads(state.norm, grad);
@@ -308,6 +308,7 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         let nodes = [input_node, gamma_node, beta_node];
         let output = match Norm.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
+                let output = B::keeps_output(&input).then(|| norm.output.clone());
                 let state = NormState {
                     input,
                     gamma,
@@ -316,7 +317,7 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
                     variance: norm.variance.clone(),
                     epsilon,
                     relu,
-                    output: B::KEEPS_OUTPUT.then(|| norm.output.clone()),
+                    output,
                 };
                 prep.finish(state, norm.output)
             }

@@ -51,14 +51,6 @@ fn sizes(tensor: &FlexTensor) -> Option<[usize; 4]> {
     tensor.layout().shape()[..].try_into().ok()
 }
 
-fn planes([batch, channels, height, width]: [usize; 4]) -> Planes {
-    Planes {
-        batch,
-        channels,
-        area: height * width,
-    }
-}
-
 /// Shape of the convolution of `input` with `weight`; nothing where the kernels do not cover it or
 /// the sizes do not fit (burn's operation then says so).
 fn conv_shape(input: &FlexTensor, weight: &FlexTensor) -> Option<ConvShape> {
@@ -150,7 +142,7 @@ fn conv_weight_grad_f32(
 }
 
 fn bias_grad_f32(grad: &FlexTensor) -> Option<FlexTensor> {
-    let planes = planes(sizes(grad)?);
+    let planes = Planes::of(sizes(grad)?);
     let dy = Numbers::new(grad)?;
     Some(tensor(planes.channel_sums(dy.get()), [planes.channels]))
 }
@@ -218,7 +210,7 @@ fn norm_f32(
     relu: bool,
 ) -> Option<BatchNormTrain<Flex>> {
     let shape = sizes(input)?;
-    let planes = planes(shape);
+    let planes = Planes::of(shape);
     let (x, gamma, beta) = (
         Numbers::new(input)?,
         Numbers::new(gamma)?,
@@ -234,7 +226,8 @@ fn norm_f32(
         relu,
     };
     let statistics = statistics(x.get(), &planes);
-    let output = norm.forward(x.get(), &statistics, &planes);
+    let mut output = vec![0.0; planes.len()];
+    norm.forward(x.get(), &statistics, &planes, &mut output);
     Some(BatchNormTrain::new(
         tensor(output, shape),
         tensor(statistics.mean, [planes.channels]),
@@ -252,20 +245,12 @@ fn norm_by_f32(state: &NormState<Flex>) -> Option<FlexTensor> {
         epsilon: state.epsilon,
         relu: state.relu,
     };
-    let (planes, statistics) = (planes(shape), numbers_of(state)?);
-    let fits = |numbers: &[f32]| numbers.len() == planes.channels;
-    if ![
-        norm.gamma,
-        norm.beta,
-        &statistics.mean,
-        &statistics.variance,
-    ]
-    .into_iter()
-    .all(fits)
-    {
+    let (planes, statistics) = (Planes::of(shape), numbers_of(state)?);
+    if !norm.fits(&statistics, &planes) {
         return None;
     }
-    let output = norm.forward(x.get(), &statistics, &planes);
+    let mut output = vec![0.0; planes.len()];
+    norm.forward(x.get(), &statistics, &planes, &mut output);
     Some(tensor(output, shape))
 }
 
@@ -291,7 +276,7 @@ fn norm_grads_f32(
     else {
         return Err(grad);
     };
-    let planes = planes(shape);
+    let planes = Planes::of(shape);
     let norm = Norm {
         gamma: gamma.get(),
         beta: beta.get(),

@@ -23,16 +23,12 @@ pub struct NormState<B: Backend> {
     pub epsilon: f64,
     /// ReLU behind it.
     pub relu: bool,
-    /// What came out, where the kernels keep it ([`Kernels::KEEPS_OUTPUT`]).
+    /// What came out, where the kernels keep it ([`Kernels::keeps_output`]).
     pub output: Option<FloatTensor<B>>,
 }
 
 /// Forward and backward of the layers on plain tensors; by default composed of burn's operations.
 pub trait Kernels: Backend {
-    /// Whether [`norm_grads`](Self::norm_grads) wants the output back, rather than computing again
-    /// where the ReLU was at work.
-    const KEEPS_OUTPUT: bool = false;
-
     /// What [`pool_grad`](Self::pool_grad) needs of the input of a pooling.
     type Pooled: Clone + std::fmt::Debug + Send + 'static;
 
@@ -137,6 +133,12 @@ pub trait Kernels: Backend {
     fn conv_norm_by(state: NormState<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         let input = Self::conv(state.input, weight, None);
         Self::norm_by(NormState { input, ..state })
+    }
+
+    /// Whether [`norm_grads`](Self::norm_grads) wants what came of this input back, rather than
+    /// computing again where the ReLU was at work.
+    fn keeps_output(_input: &FloatTensor<Self>) -> bool {
+        false
     }
 
     /// Gradients of [`norm`](Self::norm).

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use tch::Tensor;
 
+use super::super::cpu::batch_norm::{Norm, Planes, Statistics, statistics};
 use super::super::cpu::max_pool::{self, PoolShape};
 use super::kernels::NormState;
 use super::{Kernels, composed};
 use crate::nn::libtorch::{
-    Convolution, TorchError, batch_norm_backward, channels_last, numbers, sound, written,
+    Convolution, TorchError, batch_norm_backward, channels_last, numbers, numbers_mut, sound,
+    written,
 };
 
 fn own(tensor: Tensor) -> TchTensor {
@@ -62,6 +64,15 @@ fn inverse_deviation(variance: &Tensor, epsilon: f64) -> Tensor {
     (variance + epsilon).rsqrt()
 }
 
+/// A tensor in memory of its own, its numbers one after the other.
+fn alone(tensor: TchTensor) -> Tensor {
+    if tensor.can_mut() && tensor.tensor.is_contiguous() {
+        tensor.tensor
+    } else {
+        tensor.tensor.contiguous().copy()
+    }
+}
+
 /// What the gradient of a pooling needs.
 #[derive(Clone, Debug)]
 pub enum Pooled {
@@ -71,9 +82,8 @@ pub enum Pooled {
     Input(TchTensor),
 }
 
-/// The numbers of images where our own kernels reach them. libtorch looks for the place of every
-/// maximum, one by one, whether anyone asks for it or not, and has no cheaper pooling.
-fn images(tensor: &Tensor) -> Option<(&[f32], PoolShape)> {
+/// The numbers of images, and their size, where our own kernels reach them.
+fn images(tensor: &Tensor) -> Option<(&[f32], [usize; 4])> {
     let size: [usize; 4] = tensor
         .size()
         .into_iter()
@@ -81,7 +91,55 @@ fn images(tensor: &Tensor) -> Option<(&[f32], PoolShape)> {
         .collect::<Option<Vec<_>>>()?
         .try_into()
         .ok()?;
-    Some((numbers(tensor)?, PoolShape::of(size)))
+    Some((numbers(tensor)?, size))
+}
+
+/// A normalisation that our own kernels reach, as they take it: they go over a plane at once where
+/// libtorch's go number by number for the statistics, and make the gradient in the room of the one
+/// that comes in.
+fn covered(state: &NormState<LibTorch>) -> Option<(&[f32], Planes, Norm<'_>, Statistics)> {
+    let (x, size) = images(&state.input.tensor)?;
+    let planes = Planes::of(size);
+    let norm = Norm {
+        gamma: numbers(&state.gamma.tensor)?,
+        beta: numbers(&state.beta.tensor)?,
+        epsilon: state.epsilon,
+        relu: state.relu,
+    };
+    let statistics = Statistics {
+        mean: numbers(&state.mean.tensor)?.to_vec(),
+        variance: numbers(&state.variance.tensor)?.to_vec(),
+    };
+    norm.fits(&statistics, &planes)
+        .then_some((x, planes, norm, statistics))
+}
+
+/// [`Kernels::norm`] where our own kernels reach it.
+fn by_batch(
+    input: &TchTensor,
+    gamma: &TchTensor,
+    beta: &TchTensor,
+    epsilon: f64,
+    relu: bool,
+) -> Option<BatchNormTrain<LibTorch>> {
+    let (x, size) = images(&input.tensor)?;
+    let planes = Planes::of(size);
+    let norm = Norm {
+        gamma: numbers(&gamma.tensor)?,
+        beta: numbers(&beta.tensor)?,
+        epsilon,
+        relu,
+    };
+    let statistics = statistics(x, &planes);
+    if !norm.fits(&statistics, &planes) {
+        return None;
+    }
+    let output = written(&input.tensor.size(), |output| {
+        norm.forward(x, &statistics, &planes, output);
+    });
+    let [mean, variance] =
+        [statistics.mean, statistics.variance].map(|numbers| own(Tensor::from_slice(&numbers)));
+    Some(BatchNormTrain::new(own(output), mean, variance))
 }
 
 /// Maxima of the `input`, whose numbers are given.
@@ -95,8 +153,6 @@ fn pooled(numbers: &[f32], pool: &PoolShape, input: &Tensor) -> TchTensor {
 
 impl Kernels for LibTorch {
     // The next layer keeps it anyway.
-    const KEEPS_OUTPUT: bool = true;
-
     type Pooled = Pooled;
 
     fn conv(input: TchTensor, weight: TchTensor, bias: Option<TchTensor>) -> TchTensor {
@@ -167,6 +223,9 @@ impl Kernels for LibTorch {
         epsilon: f64,
         relu: bool,
     ) -> BatchNormTrain<Self> {
+        if let Some(norm) = by_batch(&input, &gamma, &beta, epsilon, relu) {
+            return norm;
+        }
         let (output, mean, inverse) = input.tensor.internal_native_batch_norm_legit_no_stats(
             Some(&gamma.tensor),
             Some(&beta.tensor),
@@ -180,6 +239,11 @@ impl Kernels for LibTorch {
     }
 
     fn norm_by(state: NormState<Self>) -> TchTensor {
+        if let Some((x, planes, norm, statistics)) = covered(&state) {
+            return own(written(&state.input.tensor.size(), |output| {
+                norm.forward(x, &statistics, &planes, output);
+            }));
+        }
         let (output, _, _) = state
             .input
             .tensor
@@ -210,7 +274,26 @@ impl Kernels for LibTorch {
         activated(output, state.relu)
     }
 
+    fn keeps_output(input: &TchTensor) -> bool {
+        numbers(&input.tensor).is_none()
+    }
+
     fn norm_grads(state: NormState<Self>, grad: TchTensor) -> BatchNormTrainBackward<Self> {
+        if let Some((x, planes, norm, statistics)) = covered(&state) {
+            // Its room is used again for the gradient of the input.
+            let mut grad = alone(grad);
+            let (gamma, beta) = norm.backward(
+                x,
+                numbers_mut(&mut grad).unwrap_or_default(),
+                &statistics,
+                &planes,
+            );
+            return BatchNormTrainBackward {
+                x_grad: own(grad),
+                gamma_grad: own(Tensor::from_slice(&gamma)),
+                beta_grad: own(Tensor::from_slice(&beta)),
+            };
+        }
         // What came out and its gradient end here: the gradient of the input needs their room.
         let grad = match (state.output, grad.tensor) {
             (Some(output), grad) if state.relu => output.tensor.threshold_backward(&grad, 0.0),
@@ -231,16 +314,18 @@ impl Kernels for LibTorch {
         }
     }
 
+    /// libtorch looks for the place of every maximum, one by one, whether anyone asks for it or not.
     fn pool(input: TchTensor) -> TchTensor {
         let tensor = input.tensor;
-        if let Some((numbers, pool)) = images(&tensor) {
-            return pooled(numbers, &pool, &tensor);
+        if let Some((numbers, size)) = images(&tensor) {
+            return pooled(numbers, &PoolShape::of(size), &tensor);
         }
         own(tensor.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false))
     }
 
     fn pool_keeping(input: TchTensor) -> (TchTensor, Pooled) {
-        if let Some((numbers, pool)) = images(&input.tensor) {
+        if let Some((numbers, size)) = images(&input.tensor) {
+            let pool = PoolShape::of(size);
             let places = max_pool::places(numbers, &pool).into();
             let output = pooled(numbers, &pool, &input.tensor);
             return (output, Pooled::Places(places, pool, input.tensor.size()));
