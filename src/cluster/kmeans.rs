@@ -1,12 +1,12 @@
 //! Lloyd's k-means with two clusters, the paper's clustering (MPS).
 
+use super::blocks::fill_to_two;
 use super::foreground::name_foreground;
 use super::outcome::Outcome;
-use super::points::{DISTINCT, Points, Sums, distance, squared, squared_distance};
+use super::points::{DISTINCT, Points, Sums, distance, squared_distance};
 use super::registry::Clusterer;
 use crate::options::{ClusterMethod, ClusterOptions, KmeansInit};
 use crate::random::{Purpose, Stream};
-use crate::wide::wide;
 
 /// Entry in the registry.
 pub const METHOD: Clusterer = Clusterer {
@@ -74,13 +74,14 @@ pub fn lloyd(points: Points<'_>, initial: [usize; 2]) -> Partition {
     let mut moved = vec![0.0; points.dim()];
     // No cluster has this number: the first round changes every entry.
     let mut clusters = vec![u8::MAX; points.len()];
+    let mut squares = vec![[0.0; 2]; points.len()];
     let mut sums = Sums::new(points.dim());
     let mut inertia = 0.0;
     let mut iterations = 0;
     while iterations < ITERATIONS {
         iterations += 1;
         let changed;
-        (changed, inertia) = assign(points, &centres, &mut clusters);
+        (changed, inertia) = assign(points, &centres, &mut squares, &mut clusters);
         if !changed {
             break;
         }
@@ -104,19 +105,23 @@ pub fn lloyd(points: Points<'_>, initial: [usize; 2]) -> Partition {
     }
 }
 
-wide! {
-    /// Moves every vector to its nearest centre: whether one changed its cluster, and the inertia.
-    fn assign(points: Points<'_>, centres: &[Vec<f32>; 2], clusters: &mut [u8]) -> (bool, f64) {
-        let (mut changed, mut inertia) = (false, 0.0);
-        for (row, cluster) in points.rows().zip(clusters) {
-            let to = [squared(row, &centres[0]), squared(row, &centres[1])];
-            let nearest = u8::from(to[1] < to[0]);
-            changed |= *cluster != nearest;
-            *cluster = nearest;
-            inertia += f64::from(to[usize::from(nearest)]);
-        }
-        (changed, inertia)
+/// Moves every vector to its nearest centre: whether one changed its cluster, and the inertia.
+/// `squares` is scratch, a place for each vector.
+fn assign(
+    points: Points<'_>,
+    centres: &[Vec<f32>; 2],
+    squares: &mut [[f32; 2]],
+    clusters: &mut [u8],
+) -> (bool, f64) {
+    fill_to_two(points, [&centres[0], &centres[1]], squares);
+    let (mut changed, mut inertia) = (false, 0.0);
+    for (to, cluster) in squares.iter().zip(clusters) {
+        let nearest = u8::from(to[1] < to[0]);
+        changed |= *cluster != nearest;
+        *cluster = nearest;
+        inertia += f64::from(to[usize::from(nearest)]);
     }
+    (changed, inertia)
 }
 
 /// Two random vectors that differ. Many patches are the same air: two equal centres would put

@@ -1,5 +1,6 @@
 //! The patches of one image become two categories, foreground and background.
 
+mod blocks;
 pub mod dbscan;
 pub mod foreground;
 pub mod hierarchical;
@@ -9,6 +10,7 @@ pub mod outcome;
 pub mod points;
 pub mod registry;
 pub mod tsne;
+mod vector;
 
 pub use images::cluster_images;
 pub use outcome::{Outcome, Reason};

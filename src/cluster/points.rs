@@ -5,11 +5,15 @@
 
 use thiserror::Error;
 
+use super::blocks::fill_pairs;
 use crate::wide::wide;
 
 /// Independent partial sums of a reduction; a compiler can keep them in vector registers, and the
 /// order of the additions stays fixed.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
+
+/// Bytes of a line of the cache.
+const ALIGNMENT: usize = 64;
 
 /// Distance up to which two vectors count as the same.
 pub const DISTINCT: f64 = 1e-6;
@@ -96,21 +100,31 @@ wide! {
         length(a, b)
     }
 
-    /// All distances between two vectors, [`distance`] of `(i, j)` with `i < j`, row after row: what
-    /// SciPy calls condensed. `widened` is scratch.
-    fn fill_distances(points: Points<'_>, widened: &mut Vec<f64>, out: &mut Vec<f64>) {
-        widened.clear();
-        widened.extend(points.values().iter().map(|&v| f64::from(v)));
-        let mut rest = widened.chunks_exact(points.dim());
-        while let Some(a) = rest.next() {
-            out.extend(rest.clone().map(|b| length(a, b)));
+    fn widen(values: &[f32], out: &mut [f64]) {
+        for (&v, out) in values.iter().zip(out) {
+            *out = f64::from(v);
         }
+    }
+
+    fn take_roots(values: &mut [f64]) {
+        for v in values {
+            *v = v.sqrt();
+        }
+    }
+
+    /// Whether no value lies beyond `limit`, above or below; a value that is no number does.
+    pub(super) fn all_within(values: &[f32], limit: f32) -> bool {
+        let mut within = true;
+        for v in values {
+            within &= v.abs() <= limit;
+        }
+        within
     }
 }
 
 /// [`squared_distance`], to be inlined.
 #[inline(always)]
-pub(super) fn squared(a: &[f32], b: &[f32]) -> f32 {
+fn squared(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; LANES];
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
     let (b_lanes, b_rest) = b.as_chunks::<LANES>();
@@ -127,20 +141,20 @@ pub(super) fn squared(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-/// [`distance`], to be inlined; of `f64` as well, which then hold `f32` values.
+/// [`distance`], to be inlined.
 #[inline(always)]
-fn length<T: Copy + Into<f64>>(a: &[T], b: &[T]) -> f64 {
+fn length(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0.0f64; LANES];
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
     let (b_lanes, b_rest) = b.as_chunks::<LANES>();
     for (x, y) in a_lanes.iter().zip(b_lanes) {
         for lane in 0..LANES {
-            let d = x[lane].into() - y[lane].into();
+            let d = f64::from(x[lane]) - f64::from(y[lane]);
             sums[lane] += d * d;
         }
     }
     for (lane, (x, y)) in a_rest.iter().zip(b_rest).enumerate() {
-        let d = (*x).into() - (*y).into();
+        let d = f64::from(*x) - f64::from(*y);
         sums[lane] += d * d;
     }
     sums.iter().sum::<f64>().sqrt()
@@ -156,8 +170,17 @@ pub(super) struct Distances {
 impl Distances {
     pub(super) fn between(points: Points<'_>) -> Self {
         let n = points.len();
-        let mut condensed = Vec::with_capacity(n * n.saturating_sub(1) / 2);
-        fill_distances(points, &mut Vec::new(), &mut condensed);
+        let mut condensed = vec![0.0; n * n.saturating_sub(1) / 2];
+        // In `f64`, filled up with zeros to whole chunks, which start where lines of the cache do.
+        let length = points.dim().next_multiple_of(LANES);
+        let mut rows = vec![0.0; n * length + LANES];
+        let first = rows.as_ptr().align_offset(ALIGNMENT).min(LANES);
+        let rows = &mut rows[first..][..n * length];
+        for (from, to) in points.rows().zip(rows.chunks_exact_mut(length)) {
+            widen(from, to);
+        }
+        fill_pairs(rows.as_chunks().0, n, &mut condensed);
+        take_roots(&mut condensed);
         Self { n, condensed }
     }
 
@@ -223,12 +246,40 @@ impl Sums {
     }
 }
 
+/// Vectors that are added to a sum at a time.
+const TOGETHER: usize = 4;
+
+/// Adds the vectors to the total of their category, in order.
+fn add_rows(totals: &mut [Vec<f64>; 2], points: Points<'_>, labels: &[u8]) {
+    let mut waiting: [[&[f32]; TOGETHER]; 2] = [[&[]; TOGETHER]; 2];
+    let mut counts = [0; 2];
+    for (row, &label) in points.rows().zip(labels) {
+        let category = usize::from(label != 0);
+        waiting[category][counts[category]] = row;
+        counts[category] += 1;
+        if counts[category] == TOGETHER {
+            add_together(&mut totals[category], waiting[category]);
+            counts[category] = 0;
+        }
+    }
+    for category in 0..2 {
+        for row in &waiting[category][..counts[category]] {
+            add_one(&mut totals[category], row);
+        }
+    }
+}
+
 wide! {
-    fn add_rows(totals: &mut [Vec<f64>; 2], points: Points<'_>, labels: &[u8]) {
-        for (row, &label) in points.rows().zip(labels) {
-            for (sum, &value) in totals[usize::from(label != 0)].iter_mut().zip(row) {
-                *sum += f64::from(value);
-            }
+    fn add_together(total: &mut [f64], rows: [&[f32]; TOGETHER]) {
+        let [a, b, c, d] = rows.map(|row| &row[..total.len()]);
+        for (i, sum) in total.iter_mut().enumerate() {
+            *sum = *sum + f64::from(a[i]) + f64::from(b[i]) + f64::from(c[i]) + f64::from(d[i]);
+        }
+    }
+
+    fn add_one(total: &mut [f64], row: &[f32]) {
+        for (sum, &value) in total.iter_mut().zip(row) {
+            *sum += f64::from(value);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The clustering methods, one entry each; lists, schemas and documentation come from here.
 
 use super::outcome::{Outcome, Reason};
-use super::points::{DISTINCT, Points, distance};
+use super::points::{DISTINCT, Points, all_within, distance};
 use super::{dbscan, hierarchical, kmeans, tsne};
 use crate::options::{ClusterMethod, ClusterOptions};
 
@@ -68,7 +68,7 @@ fn unusable(patches: Points<'_>) -> Option<Reason> {
     }
     // Squared distances are summed in `f32`: bound the values so that they stay finite.
     let limit = (f32::MAX / 16.0 / patches.dim() as f32).sqrt();
-    if !patches.values().iter().all(|v| v.abs() <= limit) {
+    if !all_within(patches.values(), limit) {
         return Some(Reason::NotFinite);
     }
     let first = patches.row(0);
