@@ -166,9 +166,9 @@ fn totals<T: Copy + Default + std::ops::AddAssign, const A: usize, const B: usiz
     let mut totals = [[T::default(); B]; A];
     // All sums side by side, as each addition waits for the one before.
     for lane in 0..LANES {
-        for i in 0..A {
-            for j in 0..B {
-                totals[i][j] += sums[i][j][lane];
+        for (totals, sums) in totals.iter_mut().zip(&sums) {
+            for (total, sums) in totals.iter_mut().zip(sums) {
+                *total += sums[lane];
             }
         }
     }

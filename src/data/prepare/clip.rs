@@ -3,6 +3,7 @@
 use super::error::PrepareError;
 use crate::data::case::ModalityKind;
 use crate::options::{ClipBase, ClipOptions};
+use crate::wide::wide;
 
 /// Whether only voxels that are not 0 take part, for this physics.
 pub(super) fn nonzero_only(base: ClipBase, kind: ModalityKind) -> bool {
@@ -39,26 +40,48 @@ pub fn clip_bounds(
     options: &ClipOptions,
 ) -> Option<(f64, f64)> {
     if nonzero_only(options.base, kind) {
-        bounds(&nonzero(values), options)
+        let mut kept = Vec::new();
+        keep_nonzero(values, &mut kept);
+        bounds(&kept, options)
     } else {
         bounds(values, options)
     }
 }
 
-/// The values that are not 0, in order.
-pub(super) fn nonzero(values: &[f32]) -> Vec<f32> {
-    let mut kept = Vec::with_capacity(values.len() / 2);
-    for chunk in values.chunks(1 << 12) {
-        // Without a branch per value: each is written, and the next one over it where it was 0.
+wide! {
+    /// Adds the values that are not 0, in order, to `kept`.
+    pub(super) fn keep_nonzero(values: &[f32], kept: &mut Vec<f32>) {
         let mut part = [0.0; 1 << 12];
-        let mut count = 0;
-        for &v in chunk {
-            part[count] = v;
-            count += usize::from(v != 0.0);
+        for chunk in values.chunks(1 << 12) {
+            let mut count = 0;
+            let (groups, rest) = chunk.as_chunks::<16>();
+            for group in groups {
+                let mut zeros = 0;
+                for &v in group {
+                    zeros += u32::from(v == 0.0);
+                }
+                // Most groups are air, or all tissue.
+                if zeros == 0 {
+                    part[count..count + group.len()].copy_from_slice(group);
+                    count += group.len();
+                } else if zeros < 16 {
+                    sift(group, &mut part, &mut count);
+                }
+            }
+            sift(rest, &mut part, &mut count);
+            kept.extend_from_slice(&part[..count]);
         }
-        kept.extend_from_slice(&part[..count]);
     }
-    kept
+}
+
+/// Adds the values that are not 0 to the first `count` of `part`.
+#[inline(always)]
+fn sift(values: &[f32], part: &mut [f32; 1 << 12], count: &mut usize) {
+    // Without a branch per value: each is written, and the next one over it where it was 0.
+    for &v in values {
+        part[*count] = v;
+        *count += usize::from(v != 0.0);
+    }
 }
 
 /// The two percentiles over all `values`.
@@ -158,6 +181,7 @@ pub(super) fn check(options: &ClipOptions) -> Result<(), PrepareError> {
 mod tests {
     use super::*;
     use crate::random::{Purpose, Stream};
+    use crate::wide::levels::at_each;
 
     const A: [f32; 10] = [0.0, 0.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 100.0, 4.0];
 
@@ -198,12 +222,28 @@ mod tests {
         }
     }
 
+    /// The values that are not 0, alike at every level.
+    fn kept(values: &[f32]) -> Vec<f32> {
+        let mut found = at_each(|| {
+            let mut kept = Vec::new();
+            keep_nonzero(values, &mut kept);
+            kept
+        });
+        found.dedup();
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    }
+
     #[test]
     fn only_zeros_are_left_out() {
         let values: Vec<f32> = (0..9000).map(|i| (i % 3) as f32 - 1.0).collect();
         let expected: Vec<f32> = values.iter().copied().filter(|v| *v != 0.0).collect();
-        assert_eq!(nonzero(&values), expected);
-        assert!(nonzero(&[0.0, -0.0]).is_empty());
+        assert_eq!(kept(&values), expected);
+        assert!(kept(&[0.0, -0.0]).is_empty());
+        // Groups of air and of tissue, and one that is not whole.
+        let values: Vec<f32> = (0..9001).map(|i| (i / 100 % 2 * i) as f32).collect();
+        let expected: Vec<f32> = values.iter().copied().filter(|v| *v != 0.0).collect();
+        assert_eq!(kept(&values), expected);
     }
 
     #[test]

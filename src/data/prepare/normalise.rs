@@ -15,7 +15,7 @@ pub fn normalise(
     clip: &ClipOptions,
     zscore: &ZscoreOptions,
 ) {
-    let scaling = Scaling::of(values, kind, clip, zscore);
+    let scaling = Scaling::of(values, kind, clip, zscore, &mut Vec::new());
     let raw = values.to_vec();
     scaling.apply(&raw, values);
 }
@@ -34,20 +34,21 @@ pub(super) struct Scaling {
 }
 
 impl Scaling {
+    /// `nonzero` is scratch.
     pub(super) fn of(
         values: &[f32],
         kind: ModalityKind,
         clip: &ClipOptions,
         zscore: &ZscoreOptions,
+        nonzero: &mut Vec<f32>,
     ) -> Self {
         let clip_nonzero = clip::nonzero_only(clip.base, kind);
         let score_nonzero = zscore::nonzero_only(zscore.mask, kind);
         let masked = (clip.enabled && clip_nonzero) || (zscore.enabled && score_nonzero);
-        let nonzero = if masked {
-            clip::nonzero(values)
-        } else {
-            Vec::new()
-        };
+        nonzero.clear();
+        if masked {
+            clip::keep_nonzero(values, nonzero);
+        }
         let part = |only: bool| if only { &nonzero[..] } else { values };
         let bounds = if clip.enabled {
             clip::bounds(part(clip_nonzero), clip)

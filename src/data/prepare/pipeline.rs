@@ -13,7 +13,7 @@ use super::normalise::Scaling;
 use super::resample::{Edge, resample, resample_labels};
 use super::target::{Target, target_grid};
 use crate::data::case::{Case, ImageFile, ModalityKind, Region};
-use crate::data::volume::{read_header, read_labels, read_volume};
+use crate::data::volume::{read_header, read_labels, read_volume_into};
 use crate::options::{CropMode, PrepareOptions};
 use crate::wide::wide;
 
@@ -136,9 +136,17 @@ pub fn prepare_case(
     writer.begin("image")?;
     let mut plane = vec![0.0; window.pixels()];
     let mut bytes = Vec::new();
+    // The memory of one modality serves the next.
+    let (mut values, mut nonzero) = (Vec::new(), Vec::new());
     for source in &sources {
-        let values = source.sample(case, &target, options, Some(&mut warnings))?;
-        let scaling = Scaling::of(&values, source.kind, &options.clip, &options.zscore);
+        values = source.sample(case, &target, options, Some(&mut warnings), values)?;
+        let scaling = Scaling::of(
+            &values,
+            source.kind,
+            &options.clip,
+            &options.zscore,
+            &mut nonzero,
+        );
         // After the z-score the mean is 0, which is background; before it, air is what lies outside.
         let pad = if options.zscore.enabled {
             0.0
@@ -155,11 +163,12 @@ pub fn prepare_case(
             writer.plane(&plane, options.precision, &mut bytes)?;
         }
     }
+    drop(nonzero);
     let nonzero: Vec<f32> = foreground
         .chunks_exact(window.pixels())
         .map(|s| s.iter().filter(|f| **f).count() as f32 / window.pixels() as f32)
         .collect();
-    drop(foreground);
+    drop((foreground, values));
 
     let lesions = LesionSet::of(regions);
     let mut lesion = Vec::new();
@@ -223,10 +232,6 @@ wide! {
             *flag |= is_foreground(v, kind);
         }
     }
-
-    fn all_finite(values: &[f32]) -> bool {
-        values.iter().fold(true, |all, v| all & v.is_finite())
-    }
 }
 
 /// Whether a voxel, before clipping, shows anything: for CT all that is denser than nothing at all.
@@ -266,17 +271,18 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Values on the full grid, all finite.
+    /// Values on the full grid, all finite. `spare` is memory for them.
     fn sample(
         &self,
         case: &Case,
         target: &Target,
         options: &PrepareOptions,
         warnings: Option<&mut Vec<String>>,
+        spare: Vec<f32>,
     ) -> Result<Vec<f32>, PrepareError> {
-        let mut volume = read_volume(&self.path, self.channel)?;
+        let (mut volume, finite) = read_volume_into(&self.path, self.channel, spare)?;
         let mut replaced = 0_u64;
-        if !all_finite(&volume.data) {
+        if !finite {
             for v in volume.data.iter_mut().filter(|v| !v.is_finite()) {
                 *v = self.kind.outside();
                 replaced += 1;
@@ -310,8 +316,9 @@ fn brain_window(
 ) -> Result<Window, PrepareError> {
     let [nx, ny, _] = target.grid.shape;
     let (mut low, mut high) = ([ny, nx], [0, 0]);
+    let mut values = Vec::new();
     for source in sources {
-        let values = source.sample(case, target, options, None)?;
+        values = source.sample(case, target, options, None, values)?;
         for (i, row) in values.chunks_exact(nx).enumerate() {
             let inside = |v: &f32| is_foreground(*v, source.kind);
             let (Some(first), Some(last)) =

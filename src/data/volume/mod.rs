@@ -18,6 +18,7 @@ pub use error::VolumeError;
 pub use header::{Carried, Header, read_header};
 pub use info::{Info, info};
 pub use orientation::{AxisDirection, axis_codes, axis_directions};
+pub(crate) use read::read_volume_into;
 pub use read::{LabelVolume, Volume, read_labels, read_volume};
 pub use scalar::{ByteOrder, ScalarType};
 pub use write::{VoxelFormat, write_labels, write_volume};

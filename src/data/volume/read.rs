@@ -6,6 +6,7 @@ use super::affine::Affine;
 use super::error::VolumeError;
 use super::header::{Header, read_header};
 use super::source::{Source, read_up_to};
+use crate::wide::wide;
 
 /// Bytes that are decoded at a time; a multiple of every voxel size.
 const CHUNK: usize = 1 << 18;
@@ -42,11 +43,25 @@ pub struct LabelVolume {
 /// # Errors
 /// As [`read_header`]; the voxels are cut short or corrupt; the channel is missing or not named.
 pub fn read_volume(path: &Path, channel: Option<usize>) -> Result<Volume, VolumeError> {
+    Ok(read_volume_into(path, channel, Vec::new())?.0)
+}
+
+/// [`read_volume`] into the room of `data`, whose content is lost: memory that was in use already
+/// costs nothing to get. Also whether all values are finite.
+///
+/// # Errors
+/// As [`read_volume`].
+pub(crate) fn read_volume_into(
+    path: &Path,
+    channel: Option<usize>,
+    mut data: Vec<f32>,
+) -> Result<(Volume, bool), VolumeError> {
     let header = read_header(path)?;
     let (first, count) = select(path, &header, channel)?;
     let (slope, inter) = (header.slope, header.inter);
     let scaled = slope != 1.0 || inter != 0.0;
-    let mut data: Vec<f32> = Vec::new();
+    data.clear();
+    let mut finite = true;
     stream(&header, first, count, |bytes, total| {
         grow(&mut data, bytes.len() / header.dtype.size(), total);
         let before = data.len();
@@ -56,13 +71,25 @@ pub fn read_volume(path: &Path, channel: Option<usize>) -> Result<Volume, Volume
                 *v = *v * slope + inter;
             }
         }
+        finite &= all_finite(&data[before..]);
         Ok(())
     })?;
-    Ok(Volume {
+    let volume = Volume {
         data,
         shape: header.grid(),
         affine: header.affine,
-    })
+    };
+    Ok((volume, finite))
+}
+
+wide! {
+    fn all_finite(values: &[f32]) -> bool {
+        let mut all = true;
+        for v in values {
+            all &= v.is_finite();
+        }
+        all
+    }
 }
 
 /// Reads a label map: whole numbers from 0 to 255, of any voxel type; floats must be within 0.001 of
