@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use amlp_run::data::case::{Case, ImageFile, ModalityKind, Region};
 use amlp_run::data::images::Images;
-use amlp_run::data::prepare::{PreparedCase, SliceSet, prepare_case, to_source_grid};
+use amlp_run::data::prepare::{
+    Preparation, PreparedCase, Scratch, SliceSet, prepare_case, to_source_grid,
+};
 use amlp_run::data::volume::{
     Affine, Header, IDENTITY, LabelVolume, Volume, VoxelFormat, axis_codes, read_header,
     read_labels, transform, write_labels, write_volume,
@@ -443,6 +445,62 @@ fn normalised_slices_have_zero_background() {
         };
         assert!((sum / n).abs() < tolerance);
         assert!((square / n - 1.0).abs() < tolerance, "{}", square / n);
+    }
+}
+
+#[test]
+fn memory_that_served_other_cases_changes_nothing() {
+    let dir = tempfile::tempdir().expect("folder");
+    let affine = lps([1.0; 3], [0.0; 3]);
+    let noise = |[x, y, z]: [usize; 3]| {
+        let v = Stream::new(Purpose::Phantom, &[x as u64, y as u64, z as u64]).range(-90.0, 400.0);
+        v.max(0.0) as f32
+    };
+    let modality = |file: &'static str| ("t1", file, ModalityKind::Mr);
+    image(dir.path(), "large.nii.gz", [20, 18, 5], affine, noise);
+    image(dir.path(), "small.nii", [9, 8, 3], affine, |p| {
+        2.0 * noise(p)
+    });
+    // One on another grid, and one with a voxel that is no number.
+    let coarse = lps([2.0, 1.5, 1.0], [0.25, 0.0, 0.0]);
+    image(dir.path(), "coarse.nii.gz", [9, 9, 4], coarse, noise);
+    image(dir.path(), "broken.nii.gz", [7, 6, 2], affine, |p| {
+        if p == [3, 3, 1] { f32::NAN } else { noise(p) }
+    });
+    label(
+        dir.path(),
+        "seg.nii.gz",
+        [20, 18, 5],
+        affine,
+        |[x, _, _]| u8::from(x == 9),
+    );
+    let cases = [
+        case(&[modality("large.nii.gz")], Some("seg.nii.gz")),
+        case(&[modality("small.nii")], None),
+        case(&[modality("coarse.nii.gz")], None),
+        case(&[modality("broken.nii.gz")], None),
+    ];
+    let mut options = PrepareOptions::default();
+    options.crop.size = [12, 12];
+    for mode in [CropMode::Center, CropMode::BrainBbox] {
+        options.crop.mode = mode;
+        let preparation = Preparation {
+            root: dir.path(),
+            modalities: &names(&["t1"]),
+            regions: &regions(),
+            label_values: &[],
+            options: &options,
+        };
+        let out = dir.path().join("out.safetensors");
+        let mut run = |case: &Case, scratch: &mut Scratch| {
+            let summary = preparation.run(case, &out, scratch).expect("prepared");
+            (summary, std::fs::read(&out).expect("file"))
+        };
+        let mut scratch = Scratch::default();
+        for i in [0, 1, 0, 2, 3, 2, 1, 3] {
+            let alone = run(&cases[i], &mut Scratch::default());
+            assert_eq!(run(&cases[i], &mut scratch), alone);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::files::{CASES, read_json, write_json};
 use super::index::{Indexed, data_root};
 use super::split;
 use crate::data::case::{Case, ModalityKind};
-use crate::data::prepare::{CaseSummary, PreparedCase, SliceSet, prepare_case};
+use crate::data::prepare::{CaseSummary, Preparation, PreparedCase, Scratch, SliceSet};
 use crate::data::split::{Fold, Split};
 use crate::engine::{Progress, StageContext, StageError};
 use crate::options::{PrepareOptions, SliceUse};
@@ -81,6 +81,15 @@ pub(super) fn run(
     std::fs::create_dir(cx.output().join(CASES))?;
     let done = std::sync::atomic::AtomicU64::new(0);
     let shared = &*cx;
+    let preparation = Preparation {
+        root: &root,
+        modalities: &spec.modalities,
+        regions: &indexed.index.regions,
+        label_values: &indexed.index.label_values,
+        options: &spec.prepare,
+    };
+    // As many as threads prepare a case at once.
+    let spare: Mutex<Vec<Scratch>> = Mutex::new(Vec::new());
     let summaries: Vec<CaseSummary> = cases
         .par_iter()
         .map(|case| {
@@ -88,16 +97,11 @@ pub(super) fn run(
                 return Err(StageError::Stopped);
             }
             let out = case_file(shared.output(), &case.id);
-            let summary = prepare_case(
-                &root,
-                case,
-                &spec.modalities,
-                &indexed.index.regions,
-                &indexed.index.label_values,
-                &spec.prepare,
-                &out,
-            )
-            .map_err(|e| StageError::data(e.to_string()))?;
+            let mut scratch = lock(&spare).pop().unwrap_or_default();
+            let summary = preparation
+                .run(case, &out, &mut scratch)
+                .map_err(|e| StageError::data(e.to_string()))?;
+            lock(&spare).push(scratch);
             for warning in &summary.warnings {
                 tracing::warn!("{warning}");
             }
@@ -129,6 +133,11 @@ pub(super) fn run(
         },
     )?;
     Ok(())
+}
+
+/// A thread that panicked while it took or left memory has left whole pieces.
+fn lock(spare: &Mutex<Vec<Scratch>>) -> MutexGuard<'_, Vec<Scratch>> {
+    spare.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn slices(

@@ -140,7 +140,12 @@ pub(super) struct ArtifactWriter {
     path: PathBuf,
     out: BufWriter<NamedTempFile>,
     places: HashMap<&'static str, u64>,
+    /// Planes that have not gone to `out` yet.
+    planes: Vec<u8>,
 }
+
+/// Bytes of planes that go to the file at a time.
+const TOGETHER: usize = 1 << 20;
 
 impl ArtifactWriter {
     /// Starts the file beside `path`; it appears there with [`ArtifactWriter::finish`].
@@ -195,9 +200,10 @@ impl ArtifactWriter {
             .map_err(|e| PrepareError::io(path, e))?;
         let mut writer = Self {
             path: path.to_path_buf(),
-            // Smaller than a plane, which then goes to the file without a copy.
+            // Smaller than what is written at a time, which goes to the file without a copy.
             out: BufWriter::with_capacity(1 << 16, file),
             places,
+            planes: Vec::new(),
         };
         writer.bytes(&(header.len() as u64).to_le_bytes())?;
         writer.bytes(&header)?;
@@ -206,6 +212,7 @@ impl ArtifactWriter {
 
     /// Goes to the start of a tensor. A tensor that the file does not have is refused.
     pub(super) fn begin(&mut self, name: &str) -> Result<(), PrepareError> {
+        self.write_planes()?;
         let place = *self
             .places
             .get(name)
@@ -228,27 +235,41 @@ impl ArtifactWriter {
         &mut self,
         values: &[f32],
         precision: Precision,
-        buffer: &mut Vec<u8>,
     ) -> Result<(), PrepareError> {
+        let before = self.planes.len();
         match precision {
             Precision::F32 => {
-                buffer.resize(4 * values.len(), 0);
-                for (bytes, v) in buffer.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+                self.planes.resize(before + 4 * values.len(), 0);
+                let bytes = self.planes[before..].as_chunks_mut::<4>().0;
+                for (bytes, v) in bytes.iter_mut().zip(values) {
                     *bytes = v.to_le_bytes();
                 }
             }
             Precision::F16 => {
-                buffer.resize(2 * values.len(), 0);
-                for (bytes, &v) in buffer.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+                self.planes.resize(before + 2 * values.len(), 0);
+                let bytes = self.planes[before..].as_chunks_mut::<2>().0;
+                for (bytes, &v) in bytes.iter_mut().zip(values) {
                     *bytes = half::f16::from_f32(v).to_le_bytes();
                 }
             }
         }
-        self.bytes(buffer)
+        if self.planes.len() < TOGETHER {
+            return Ok(());
+        }
+        self.write_planes()
+    }
+
+    fn write_planes(&mut self) -> Result<(), PrepareError> {
+        self.out
+            .write_all(&self.planes)
+            .map_err(|e| PrepareError::io(&self.path, e))?;
+        self.planes.clear();
+        Ok(())
     }
 
     /// Renames the file to its place. Durability is the business of the store around it.
-    pub(super) fn finish(self) -> Result<(), PrepareError> {
+    pub(super) fn finish(mut self) -> Result<(), PrepareError> {
+        self.write_planes()?;
         let file: NamedTempFile<File> = self
             .out
             .into_inner()

@@ -54,7 +54,7 @@ wide! {
         let mut part = [0.0; 1 << 12];
         for chunk in values.chunks(1 << 12) {
             let mut count = 0;
-            let (groups, rest) = chunk.as_chunks::<16>();
+            let (groups, rest) = chunk.as_chunks::<64>();
             for group in groups {
                 let mut zeros = 0;
                 for &v in group {
@@ -62,9 +62,9 @@ wide! {
                 }
                 // Most groups are air, or all tissue.
                 if zeros == 0 {
-                    part[count..count + group.len()].copy_from_slice(group);
-                    count += group.len();
-                } else if zeros < 16 {
+                    part[count..count + 64].copy_from_slice(group);
+                    count += 64;
+                } else if zeros < 64 {
                     sift(group, &mut part, &mut count);
                 }
             }

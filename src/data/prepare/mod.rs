@@ -21,7 +21,7 @@ pub use crop::Window;
 pub use error::PrepareError;
 pub use grid::Grid;
 pub use normalise::normalise;
-pub use pipeline::{CaseSummary, prepare_case};
+pub use pipeline::{CaseSummary, Preparation, Scratch, prepare_case};
 pub use reader::PreparedCase;
 pub use resample::{Edge, resample, resample_labels};
 pub use slices::SliceSet;

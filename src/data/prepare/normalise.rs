@@ -15,7 +15,11 @@ pub fn normalise(
     clip: &ClipOptions,
     zscore: &ZscoreOptions,
 ) {
-    let scaling = Scaling::of(values, kind, clip, zscore, &mut Vec::new());
+    let mut nonzero = Vec::new();
+    if Scaling::asks_for_nonzero(kind, clip, zscore) {
+        clip::keep_nonzero(values, &mut nonzero);
+    }
+    let scaling = Scaling::of(values, &nonzero, kind, clip, zscore);
     let raw = values.to_vec();
     scaling.apply(&raw, values);
 }
@@ -34,22 +38,27 @@ pub(super) struct Scaling {
 }
 
 impl Scaling {
-    /// `nonzero` is scratch.
-    pub(super) fn of(
-        values: &[f32],
+    /// Whether [`Scaling::of`] wants to know the values that are not 0.
+    pub(super) fn asks_for_nonzero(
         kind: ModalityKind,
         clip: &ClipOptions,
         zscore: &ZscoreOptions,
-        nonzero: &mut Vec<f32>,
+    ) -> bool {
+        (clip.enabled && clip::nonzero_only(clip.base, kind))
+            || (zscore.enabled && zscore::nonzero_only(zscore.mask, kind))
+    }
+
+    /// For `values`, of which `nonzero` are those that are not 0, where they are asked for.
+    pub(super) fn of(
+        values: &[f32],
+        nonzero: &[f32],
+        kind: ModalityKind,
+        clip: &ClipOptions,
+        zscore: &ZscoreOptions,
     ) -> Self {
         let clip_nonzero = clip::nonzero_only(clip.base, kind);
         let score_nonzero = zscore::nonzero_only(zscore.mask, kind);
-        let masked = (clip.enabled && clip_nonzero) || (zscore.enabled && score_nonzero);
-        nonzero.clear();
-        if masked {
-            clip::keep_nonzero(values, nonzero);
-        }
-        let part = |only: bool| if only { &nonzero[..] } else { values };
+        let part = |only: bool| if only { nonzero } else { values };
         let bounds = if clip.enabled {
             clip::bounds(part(clip_nonzero), clip)
         } else {

@@ -10,10 +10,10 @@ use super::crop::Window;
 use super::error::PrepareError;
 use super::grid::Grid;
 use super::normalise::Scaling;
-use super::resample::{Edge, resample, resample_labels};
+use super::resample::{Edge, is_identity, resample, resample_labels};
 use super::target::{Target, target_grid};
 use crate::data::case::{Case, ImageFile, ModalityKind, Region};
-use crate::data::volume::{read_header, read_labels, read_volume_into};
+use crate::data::volume::{Room, read_header, read_labels_into, read_volume_into};
 use crate::options::{CropMode, PrepareOptions};
 use crate::wide::wide;
 
@@ -40,14 +40,10 @@ pub struct CaseSummary {
     pub warnings: Vec<String>,
 }
 
-/// Prepares one case and writes it to the file `out`: resampled onto one grid, clipped, normalised,
-/// cropped (`metrics-and-data.md` section 8), one modality in memory at a time.
-///
-/// `regions` say which label values are lesion; where there are none, all but 0 are. A label file
-/// with a value that is not in `label_values` is refused, unless that list is empty.
+/// [`Preparation::run`] for one case alone.
 ///
 /// # Errors
-/// A modality is missing, a file cannot be read, volumes or options do not fit.
+/// As there.
 pub fn prepare_case(
     root: &Path,
     case: &Case,
@@ -57,151 +53,207 @@ pub fn prepare_case(
     options: &PrepareOptions,
     out: &Path,
 ) -> Result<CaseSummary, PrepareError> {
-    check(options)?;
-    let refuse = |why: String| PrepareError::case(&case.id, why);
-    let mut warnings = Vec::new();
-
-    let mut sources = Vec::with_capacity(modalities.len());
-    for name in modalities {
-        let image = case
-            .images
-            .get(name)
-            .ok_or_else(|| refuse(format!("has no modality {name}")))?;
-        sources.push(Source::open(root, name, image, &mut warnings)?);
-    }
-    let label_path = case.label.as_ref().map(|p| root.join(p));
-    let label_grid = match &label_path {
-        Some(path) => {
-            let header = read_header(path)?;
-            warn_all(&mut warnings, "label", &header.warnings);
-            Some(Grid::of(&header))
-        }
-        None => None,
+    let preparation = Preparation {
+        root,
+        modalities,
+        regions,
+        label_values,
+        options,
     };
-    let grids: Vec<Grid> = sources.iter().map(|s| s.grid).collect();
-    let target =
-        target_grid(&grids, label_grid.as_ref(), case.bbox, &options.resample).map_err(refuse)?;
-    if let Some(label) = &label_grid {
-        // Equal shapes are meant to be equal grids.
-        for s in &sources {
-            if s.grid.shape == label.shape && !s.grid.same_as(label) {
-                warnings.push(format!(
+    preparation.run(case, out, &mut Scratch::default())
+}
+
+/// Memory that one case after the other can be prepared in.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Values of a modality on the full grid.
+    values: Vec<f32>,
+    /// Those that are not 0.
+    nonzero: Vec<f32>,
+    /// Labels on the full grid.
+    labels: Vec<u8>,
+    /// To unpack files in.
+    room: Room,
+}
+
+/// How the cases of a data set are prepared.
+#[derive(Clone, Copy, Debug)]
+pub struct Preparation<'a> {
+    /// What paths of files are relative to.
+    pub root: &'a Path,
+    /// Names of the channels.
+    pub modalities: &'a [String],
+    /// Which label values are lesion; where there are no regions, all but 0 are.
+    pub regions: &'a [Region],
+    /// Label values that there may be; empty where there may be any.
+    pub label_values: &'a [u8],
+    /// Options.
+    pub options: &'a PrepareOptions,
+}
+
+impl Preparation<'_> {
+    /// Prepares one case and writes it to the file `out`: resampled onto one grid, clipped, normalised,
+    /// cropped (`metrics-and-data.md` section 8), one modality in memory at a time.
+    ///
+    /// # Errors
+    /// A modality is missing, a file cannot be read, a label is none of those that there may be,
+    /// volumes or options do not fit.
+    pub fn run(
+        &self,
+        case: &Case,
+        out: &Path,
+        scratch: &mut Scratch,
+    ) -> Result<CaseSummary, PrepareError> {
+        let &Preparation {
+            root,
+            modalities,
+            regions,
+            label_values,
+            options,
+        } = self;
+        check(options)?;
+        let refuse = |why: String| PrepareError::case(&case.id, why);
+        let mut warnings = Vec::new();
+
+        let mut sources = Vec::with_capacity(modalities.len());
+        for name in modalities {
+            let image = case
+                .images
+                .get(name)
+                .ok_or_else(|| refuse(format!("has no modality {name}")))?;
+            sources.push(Source::open(root, name, image, &mut warnings)?);
+        }
+        let label_path = case.label.as_ref().map(|p| root.join(p));
+        let label_grid = match &label_path {
+            Some(path) => {
+                let header = read_header(path)?;
+                warn_all(&mut warnings, "label", &header.warnings);
+                Some(Grid::of(&header))
+            }
+            None => None,
+        };
+        let grids: Vec<Grid> = sources.iter().map(|s| s.grid).collect();
+        let target = target_grid(&grids, label_grid.as_ref(), case.bbox, &options.resample)
+            .map_err(refuse)?;
+        if let Some(label) = &label_grid {
+            // Equal shapes are meant to be equal grids.
+            for s in &sources {
+                if s.grid.shape == label.shape && !s.grid.same_as(label) {
+                    warnings.push(format!(
                     "label has the shape of {} but lies elsewhere; both are read by their affines",
                     s.name
                 ));
+                }
             }
         }
-    }
 
-    let label = match &label_path {
-        Some(path) => Some(Label::read(
-            case,
-            path,
-            label_values,
-            &target,
-            &mut warnings,
-        )?),
-        None => None,
-    };
-    let full = [target.grid.shape[1], target.grid.shape[0]];
-    let window = match options.crop.mode {
-        CropMode::Center => Window::center(full, options.crop.size),
-        CropMode::BrainBbox => brain_window(case, &sources, &target, options)?,
-    };
-    if window.pixels() == 0 || window.pixels() > 1 << 26 {
-        return Err(PrepareError::option(
-            "prepare.crop.size",
-            format!("{:?} is no size of a slice", window.size),
-        ));
-    }
-
-    let meta = PreparedMeta {
-        version: VERSION,
-        id: case.id.clone(),
-        stratum: case.stratum.clone(),
-        modalities: modalities.to_vec(),
-        precision: options.precision,
-        grid: target.grid,
-        spacing: target.grid.spacing(),
-        window,
-        base: target.base,
-        labelled: label.is_some(),
-        label_values: label.as_ref().map(|l| l.values()).unwrap_or_default(),
-        label_totals: label.as_ref().map(|l| l.totals()).unwrap_or_default(),
-        label_box: label.as_ref().map(|l| l.bounds).unwrap_or_default(),
-    };
-    let mut writer = ArtifactWriter::create(out, &meta)?;
-    let slices = meta.slices();
-    let mut foreground = vec![false; slices * window.pixels()];
-    writer.begin("image")?;
-    let mut plane = vec![0.0; window.pixels()];
-    let mut bytes = Vec::new();
-    // The memory of one modality serves the next.
-    let (mut values, mut nonzero) = (Vec::new(), Vec::new());
-    for source in &sources {
-        values = source.sample(case, &target, options, Some(&mut warnings), values)?;
-        let scaling = Scaling::of(
-            &values,
-            source.kind,
-            &options.clip,
-            &options.zscore,
-            &mut nonzero,
-        );
-        // After the z-score the mean is 0, which is background; before it, air is what lies outside.
-        let pad = if options.zscore.enabled {
-            0.0
-        } else {
-            source.kind.outside()
+        let label = match &label_path {
+            Some(path) => Some(Label::read(
+                case,
+                path,
+                label_values,
+                &target,
+                &mut warnings,
+                scratch,
+            )?),
+            None => None,
         };
-        let flags = foreground.chunks_exact_mut(window.pixels());
-        for (slice, flags) in values.chunks_exact(full[0] * full[1]).zip(flags) {
-            window.cut(slice, full, source.kind.outside(), &mut plane);
-            mark_foreground(flags, &plane, source.kind);
-            window.cut_with(slice, full, pad, &mut plane, |from, to| {
-                scaling.apply(from, to);
-            });
-            writer.plane(&plane, options.precision, &mut bytes)?;
+        let full = [target.grid.shape[1], target.grid.shape[0]];
+        let window = match options.crop.mode {
+            CropMode::Center => Window::center(full, options.crop.size),
+            CropMode::BrainBbox => brain_window(case, &sources, &target, options, scratch)?,
+        };
+        if window.pixels() == 0 || window.pixels() > 1 << 26 {
+            return Err(PrepareError::option(
+                "prepare.crop.size",
+                format!("{:?} is no size of a slice", window.size),
+            ));
         }
-    }
-    drop(nonzero);
-    let nonzero: Vec<f32> = foreground
-        .chunks_exact(window.pixels())
-        .map(|s| s.iter().filter(|f| **f).count() as f32 / window.pixels() as f32)
-        .collect();
-    drop((foreground, values));
 
-    let lesions = LesionSet::of(regions);
-    let mut lesion = Vec::new();
-    let mut lesion_total = 0;
-    if let Some(label) = &label {
-        let counts = label.write(&meta, &mut writer)?;
-        lesion = counts
-            .iter()
-            .map(|c| lesions.count(|v| u64::from(c[usize::from(v)])))
+        let meta = PreparedMeta {
+            version: VERSION,
+            id: case.id.clone(),
+            stratum: case.stratum.clone(),
+            modalities: modalities.to_vec(),
+            precision: options.precision,
+            grid: target.grid,
+            spacing: target.grid.spacing(),
+            window,
+            base: target.base,
+            labelled: label.is_some(),
+            label_values: label.as_ref().map(|l| l.values()).unwrap_or_default(),
+            label_totals: label.as_ref().map(|l| l.totals()).unwrap_or_default(),
+            label_box: label.as_ref().map(|l| l.bounds).unwrap_or_default(),
+        };
+        let mut writer = ArtifactWriter::create(out, &meta)?;
+        let slices = meta.slices();
+        let mut foreground = vec![false; slices * window.pixels()];
+        writer.begin("image")?;
+        let mut plane = vec![0.0; window.pixels()];
+        for source in &sources {
+            source.sample(case, &target, options, Some(&mut warnings), scratch)?;
+            let Scratch {
+                values, nonzero, ..
+            } = &*scratch;
+            let scaling = Scaling::of(values, nonzero, source.kind, &options.clip, &options.zscore);
+            // After the z-score the mean is 0, which is background; before it, air is what lies outside.
+            let pad = if options.zscore.enabled {
+                0.0
+            } else {
+                source.kind.outside()
+            };
+            let flags = foreground.chunks_exact_mut(window.pixels());
+            for (slice, flags) in values.chunks_exact(full[0] * full[1]).zip(flags) {
+                window.cut(slice, full, source.kind.outside(), &mut plane);
+                mark_foreground(flags, &plane, source.kind);
+                window.cut_with(slice, full, pad, &mut plane, |from, to| {
+                    scaling.apply(from, to);
+                });
+                writer.plane(&plane, options.precision)?;
+            }
+        }
+        let nonzero: Vec<f32> = foreground
+            .chunks_exact(window.pixels())
+            .map(|s| s.iter().filter(|f| **f).count() as f32 / window.pixels() as f32)
             .collect();
-        lesion_total = lesions.count(|v| label.histogram[usize::from(v)]);
-    }
-    writer.begin("nonzero")?;
-    for share in &nonzero {
-        writer.bytes(&share.to_le_bytes())?;
-    }
-    writer.finish()?;
+        drop(foreground);
 
-    let kept: u64 = lesion.iter().sum();
-    Ok(CaseSummary {
-        id: case.id.clone(),
-        stratum: case.stratum.clone(),
-        shape: [modalities.len(), slices, window.size[0], window.size[1]],
-        grid: [slices, full[0], full[1]],
-        nonzero,
-        lesion,
-        lesion_total,
-        lesion_lost: lesion_total - kept.min(lesion_total),
-        warnings: warnings
-            .into_iter()
-            .map(|line| format!("case {}: {line}", case.id))
-            .collect(),
-    })
+        let lesions = LesionSet::of(regions);
+        let mut lesion = Vec::new();
+        let mut lesion_total = 0;
+        if let Some(label) = &label {
+            let counts = label.write(&meta, &mut writer)?;
+            lesion = counts
+                .iter()
+                .map(|c| lesions.count(|v| u64::from(c[usize::from(v)])))
+                .collect();
+            lesion_total = lesions.count(|v| label.histogram[usize::from(v)]);
+        }
+        writer.begin("nonzero")?;
+        for share in &nonzero {
+            writer.bytes(&share.to_le_bytes())?;
+        }
+        writer.finish()?;
+
+        if let Some(label) = label {
+            scratch.labels = label.data;
+        }
+        let kept: u64 = lesion.iter().sum();
+        Ok(CaseSummary {
+            id: case.id.clone(),
+            stratum: case.stratum.clone(),
+            shape: [modalities.len(), slices, window.size[0], window.size[1]],
+            grid: [slices, full[0], full[1]],
+            nonzero,
+            lesion,
+            lesion_total,
+            lesion_lost: lesion_total - kept.min(lesion_total),
+            warnings: warnings
+                .into_iter()
+                .map(|line| format!("case {}: {line}", case.id))
+                .collect(),
+        })
+    }
 }
 
 fn check(options: &PrepareOptions) -> Result<(), PrepareError> {
@@ -231,6 +283,14 @@ wide! {
         for (flag, &v) in flags.iter_mut().zip(plane) {
             *flag |= is_foreground(v, kind);
         }
+    }
+
+    fn all_finite(values: &[f32]) -> bool {
+        let mut all = true;
+        for v in values {
+            all &= v.is_finite();
+        }
+        all
     }
 }
 
@@ -271,16 +331,28 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Values on the full grid, all finite. `spare` is memory for them.
+    /// Fills `scratch` with the values on the full grid, all finite, and with those that are not 0
+    /// where the normalisation asks for them.
     fn sample(
         &self,
         case: &Case,
         target: &Target,
         options: &PrepareOptions,
         warnings: Option<&mut Vec<String>>,
-        spare: Vec<f32>,
-    ) -> Result<Vec<f32>, PrepareError> {
-        let (mut volume, finite) = read_volume_into(&self.path, self.channel, spare)?;
+        scratch: &mut Scratch,
+    ) -> Result<(), PrepareError> {
+        let spare = std::mem::take(&mut scratch.values);
+        let nonzero = &mut scratch.nonzero;
+        nonzero.clear();
+        let asked = Scaling::asks_for_nonzero(self.kind, &options.clip, &options.zscore);
+        let mut finite = true;
+        let room = &mut scratch.room;
+        let mut volume = read_volume_into(&self.path, self.channel, spare, room, |piece| {
+            finite &= all_finite(piece);
+            if asked {
+                clip::keep_nonzero(piece, nonzero);
+            }
+        })?;
         let mut replaced = 0_u64;
         if !finite {
             for v in volume.data.iter_mut().filter(|v| !v.is_finite()) {
@@ -302,8 +374,18 @@ impl<'a> Source<'a> {
         } else {
             Edge::Fill(self.kind.outside())
         };
-        resample(volume, &target.grid, options.resample.image, edge)
-            .map_err(|why| PrepareError::case(&case.id, format!("{}: {why}", self.name)))
+        let own = Grid {
+            shape: volume.shape,
+            affine,
+        };
+        let as_read = replaced == 0 && is_identity(&own, &target.grid);
+        scratch.values = resample(volume, &target.grid, options.resample.image, edge)
+            .map_err(|why| PrepareError::case(&case.id, format!("{}: {why}", self.name)))?;
+        if asked && !as_read {
+            nonzero.clear();
+            clip::keep_nonzero(&scratch.values, nonzero);
+        }
+        Ok(())
     }
 }
 
@@ -313,13 +395,13 @@ fn brain_window(
     sources: &[Source<'_>],
     target: &Target,
     options: &PrepareOptions,
+    scratch: &mut Scratch,
 ) -> Result<Window, PrepareError> {
     let [nx, ny, _] = target.grid.shape;
     let (mut low, mut high) = ([ny, nx], [0, 0]);
-    let mut values = Vec::new();
     for source in sources {
-        values = source.sample(case, target, options, None, values)?;
-        for (i, row) in values.chunks_exact(nx).enumerate() {
+        source.sample(case, target, options, None, scratch)?;
+        for (i, row) in scratch.values.chunks_exact(nx).enumerate() {
             let inside = |v: &f32| is_foreground(*v, source.kind);
             let (Some(first), Some(last)) =
                 (row.iter().position(inside), row.iter().rposition(inside))
@@ -374,8 +456,10 @@ impl Label {
         allowed: &[u8],
         target: &Target,
         warnings: &mut Vec<String>,
+        scratch: &mut Scratch,
     ) -> Result<Self, PrepareError> {
-        let mut volume = read_labels(path)?;
+        let spare = std::mem::take(&mut scratch.labels);
+        let mut volume = read_labels_into(path, spare, &mut scratch.room)?;
         let before = histogram(&volume.data);
         for value in 0..=u8::MAX {
             if before[usize::from(value)] > 0 && !allowed.is_empty() && !allowed.contains(&value) {

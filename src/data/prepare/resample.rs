@@ -58,6 +58,11 @@ pub fn resample(
     })
 }
 
+/// Whether sampling on `target` leaves every voxel of `source` as it is and where it is.
+pub(super) fn is_identity(source: &Grid, target: &Grid) -> bool {
+    Map::new(source, target).is_ok_and(|map| map.is_identity(source, target))
+}
+
 /// Samples labels on `target` by nearest neighbour, x fastest.
 ///
 /// # Errors

@@ -63,7 +63,7 @@ pub fn info(path: &Path) -> Result<Info, VolumeError> {
     let (slope, inter) = (header.slope, header.inter);
     let count = header.voxels_per_channel() * header.channels();
     let mut values = Vec::new();
-    stream(&header, 0, count, |bytes, _| {
+    stream(&header, 0, count, None, |bytes, _| {
         values.clear();
         header.dtype.decode(header.order, bytes, &mut values);
         for &v in &values {

@@ -6,7 +6,7 @@ use super::affine::Affine;
 use super::error::VolumeError;
 use super::header::{Header, read_header};
 use super::source::{Source, read_up_to};
-use crate::wide::wide;
+use super::unpack::Room;
 
 /// Bytes that are decoded at a time; a multiple of every voxel size.
 const CHUNK: usize = 1 << 18;
@@ -43,11 +43,11 @@ pub struct LabelVolume {
 /// # Errors
 /// As [`read_header`]; the voxels are cut short or corrupt; the channel is missing or not named.
 pub fn read_volume(path: &Path, channel: Option<usize>) -> Result<Volume, VolumeError> {
-    Ok(read_volume_into(path, channel, Vec::new())?.0)
+    read_volume_into(path, channel, Vec::new(), &mut Room::default(), |_| ())
 }
 
 /// [`read_volume`] into the room of `data`, whose content is lost: memory that was in use already
-/// costs nothing to get. Also whether all values are finite.
+/// costs nothing to get. `look` sees all values, piece by piece and in order, while they are at hand.
 ///
 /// # Errors
 /// As [`read_volume`].
@@ -55,14 +55,15 @@ pub(crate) fn read_volume_into(
     path: &Path,
     channel: Option<usize>,
     mut data: Vec<f32>,
-) -> Result<(Volume, bool), VolumeError> {
+    room: &mut Room,
+    mut look: impl FnMut(&[f32]),
+) -> Result<Volume, VolumeError> {
     let header = read_header(path)?;
     let (first, count) = select(path, &header, channel)?;
     let (slope, inter) = (header.slope, header.inter);
     let scaled = slope != 1.0 || inter != 0.0;
     data.clear();
-    let mut finite = true;
-    stream(&header, first, count, |bytes, total| {
+    stream(&header, first, count, Some(room), |bytes, total| {
         grow(&mut data, bytes.len() / header.dtype.size(), total);
         let before = data.len();
         header.dtype.decode_f32(header.order, bytes, &mut data);
@@ -71,25 +72,14 @@ pub(crate) fn read_volume_into(
                 *v = *v * slope + inter;
             }
         }
-        finite &= all_finite(&data[before..]);
+        look(&data[before..]);
         Ok(())
     })?;
-    let volume = Volume {
+    Ok(Volume {
         data,
         shape: header.grid(),
         affine: header.affine,
-    };
-    Ok((volume, finite))
-}
-
-wide! {
-    fn all_finite(values: &[f32]) -> bool {
-        let mut all = true;
-        for v in values {
-            all &= v.is_finite();
-        }
-        all
-    }
+    })
 }
 
 /// Reads a label map: whole numbers from 0 to 255, of any voxel type; floats must be within 0.001 of
@@ -98,6 +88,18 @@ wide! {
 /// # Errors
 /// As [`read_volume`]; the file is scaled, holds several volumes, or a value is no label.
 pub fn read_labels(path: &Path) -> Result<LabelVolume, VolumeError> {
+    read_labels_into(path, Vec::new(), &mut Room::default())
+}
+
+/// [`read_labels`] into the room of `data`, whose content is lost.
+///
+/// # Errors
+/// As [`read_labels`].
+pub(crate) fn read_labels_into(
+    path: &Path,
+    mut data: Vec<u8>,
+    room: &mut Room,
+) -> Result<LabelVolume, VolumeError> {
     let header = read_header(path)?;
     if header.slope != 1.0 || header.inter != 0.0 {
         return Err(VolumeError::field(
@@ -114,9 +116,9 @@ pub fn read_labels(path: &Path) -> Result<LabelVolume, VolumeError> {
         let text = format!("{v} is no label (whole numbers from 0 to 255)");
         Err(VolumeError::voxels(path, text))
     };
-    let mut data: Vec<u8> = Vec::new();
+    data.clear();
     let mut values = Vec::new();
-    stream(&header, first, count, |bytes, total| {
+    stream(&header, first, count, Some(room), |bytes, total| {
         grow(&mut data, bytes.len() / header.dtype.size(), total);
         let (dtype, order) = (header.dtype, header.order);
         if let Some(done) = dtype.decode_labels(order, bytes, &mut data) {
@@ -188,7 +190,8 @@ pub(super) enum Reserve {
     Claimed(usize),
 }
 
-/// Feeds the bytes of `count` voxels from `first` on to `sink`, in chunks of whole voxels.
+/// Feeds the bytes of `count` voxels from `first` on to `sink`, in chunks of whole voxels. Where there
+/// is `room`, the file may be unpacked in it at once.
 ///
 /// # Errors
 /// The file is too short for its header, ends early, is corrupt, or `sink` refuses.
@@ -196,6 +199,7 @@ pub(super) fn stream(
     header: &Header,
     first: usize,
     count: usize,
+    room: Option<&mut Room>,
     mut sink: impl FnMut(&[u8], Reserve) -> Result<(), VolumeError>,
 ) -> Result<(), VolumeError> {
     let path = &header.voxels;
@@ -222,12 +226,22 @@ pub(super) fn stream(
             },
         ));
     }
+    let start = header.offset + (first * size) as u64;
+    if let Source::Gzip { compressed, .. } = source
+        && header.channels() == 1
+        && let Some(room) = room
+        && let Some(bytes) = room.unpack(path, compressed, end)
+    {
+        for bytes in bytes[start as usize..].chunks(CHUNK) {
+            sink(bytes, Reserve::Known(count))?;
+        }
+        return Ok(());
+    }
     let reserve = if source.is_plain() {
         Reserve::Known(count)
     } else {
         Reserve::Claimed(count)
     };
-    let start = header.offset + (first * size) as u64;
     source.skip(start).map_err(|e| broken(path, &e, 0, count))?;
     let mut bytes = vec![0; CHUNK.min(count * size)];
     let mut done = 0;
