@@ -13,7 +13,7 @@ use std::time::Instant;
 use amlp_run::cluster::{Outcome, Points, find};
 use amlp_run::data::case::{Case, ImageFile, ModalityKind};
 use amlp_run::data::images::Images;
-use amlp_run::data::prepare::{PreparedCase, SliceSet, prepare_case};
+use amlp_run::data::prepare::{Preparation, PreparedCase, Scratch, SliceSet};
 use amlp_run::data::volume::{read_labels, read_volume, spacing};
 use amlp_run::mask::patch::Grid as PatchGrid;
 use amlp_run::metric::{Grid, RegionPreset, brats_regions, score_labels};
@@ -63,15 +63,17 @@ enum Task {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
+    // One case after the other is prepared in it, as in a study.
+    let mut scratch = Scratch::default();
     for line in std::io::stdin().lock().lines() {
-        let answer = answer(&serde_json::from_str(&line?)?)?;
+        let answer = answer(&serde_json::from_str(&line?)?, &mut scratch)?;
         writeln!(out, "{answer}")?;
         out.flush()?;
     }
     Ok(())
 }
 
-fn answer(task: &Task) -> Result<Value, Box<dyn Error>> {
+fn answer(task: &Task, scratch: &mut Scratch) -> Result<Value, Box<dyn Error>> {
     match task {
         Task::Read { path } => timed(|| {
             let volume = read_volume(path, None)?;
@@ -84,16 +86,17 @@ fn answer(task: &Task) -> Result<Value, Box<dyn Error>> {
         Task::Prepare { folder, out } => {
             let case = brats_case(folder)?;
             let names = MODALITIES.map(|(name, _)| name.to_owned());
+            let preparation = Preparation {
+                root: folder,
+                modalities: &names,
+                regions: &brats_regions(),
+                label_values: &[0, 1, 2, 4],
+                options: &PrepareOptions::default(),
+            };
+            // A file that takes the place of another is written to the disk at once.
+            let _ = std::fs::remove_file(out);
             timed(|| {
-                prepare_case(
-                    folder,
-                    &case,
-                    &names,
-                    &brats_regions(),
-                    &[0, 1, 2, 4],
-                    &PrepareOptions::default(),
-                    out,
-                )?;
+                preparation.run(&case, out, scratch)?;
                 Ok(move || checks(out).unwrap_or_default())
             })
         }

@@ -17,6 +17,7 @@ measured by planning.py, slots.py and training.py beside this file.
 
 import argparse
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -261,10 +262,12 @@ def prepare(bench):
         scored[inside] = values
         return scored[:, window, window]
 
-    def write(image, label, foreground):
-        np.savez(out / "peer.npz", image=image, label=label, foreground=foreground)
-        sums = [s for c in image for s in (c.mean(dtype=float), np.square(c, dtype=float).mean())]
-        return [*sums, float(label.sum(dtype=np.int64))]
+    # A file that takes the place of another is written to the disk at once.
+    fresh = itertools.count()
+
+    def write(image, label, **more):
+        np.savez(out / f"peer{next(fresh)}.npz", image=image, label=label, **more)
+        return image, label
 
     # Both skip resampling: the grid has 1 mm already, as that of BraTS.
     def by_nibabel():
@@ -288,7 +291,7 @@ def prepare(bench):
     def finish_case(channels, label):
         shown = np.any([c[:, window, window] != 0 for c in channels], axis=0)
         image = np.stack([normalise(c) for c in channels])
-        return write(image, label, shown.mean(axis=(1, 2), dtype=np.float32))
+        return write(image, label, foreground=shown.mean(axis=(1, 2), dtype=np.float32))
 
     # Percentiles of the whole volume: MONAI has no others.
     monai = mt.Compose(
@@ -305,12 +308,17 @@ def prepare(bench):
 
     def by_monai():
         done = monai({"image": files, "label": seg})
-        image, label = done["image"].numpy(), done["label"].numpy()
-        np.savez(out / "peer.npz", image=image, label=label)
-        return None
+        return write(done["image"].numpy(), done["label"].numpy())
 
-    def agree(ours, name, peers):
-        for a, b in zip(ours, peers or []):
+    def agree(ours, name, written):
+        for path in out.glob("peer*.npz"):
+            path.unlink()
+        # It clips elsewhere.
+        if name == "MONAI":
+            return
+        image, label = written
+        sums = [s for c in image for s in (c.mean(dtype=float), np.square(c, dtype=float).mean())]
+        for a, b in zip(ours, [*sums, float(label.sum(dtype=np.int64))], strict=True):
             near(a, b, 1e-4, name)
 
     return [
