@@ -492,7 +492,7 @@ fn memory_that_served_other_cases_changes_nothing() {
             options: &options,
         };
         let out = dir.path().join("out.safetensors");
-        let mut run = |case: &Case, scratch: &mut Scratch| {
+        let run = |case: &Case, scratch: &mut Scratch| {
             let summary = preparation.run(case, &out, scratch).expect("prepared");
             (summary, std::fs::read(&out).expect("file"))
         };

@@ -279,8 +279,8 @@ fn warn_all(warnings: &mut Vec<String>, name: &str, lines: &[String]) {
 }
 
 wide! {
-    fn mark_foreground(flags: &mut [bool], plane: &[f32], kind: ModalityKind) {
-        for (flag, &v) in flags.iter_mut().zip(plane) {
+    fn mark_foreground(flags: &mut [bool], values: &[f32], kind: ModalityKind) {
+        for (flag, &v) in flags.iter_mut().zip(values) {
             *flag |= is_foreground(v, kind);
         }
     }

@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn one_whole_member_or_nothing() {
-        let content: Vec<u8> = (0..100_000u32).map(|i| (i * i >> 7) as u8).collect();
+        let content: Vec<u8> = (0..100_000u32)
+            .map(|i| (i.wrapping_mul(i) >> 7) as u8)
+            .collect();
         let file = packed(&content);
         let length = content.len() as u64;
         assert_eq!(unpacked(&file, length).as_ref(), Some(&content));
