@@ -12,6 +12,8 @@ use libdeflate_sys::{
 
 /// Bytes beyond which no file is unpacked at once.
 const LARGEST: u64 = 1 << 28;
+/// Bytes that a packed one can stand for at most: a header that claims more is wrong.
+const DENSEST: u64 = 1032;
 
 /// Memory to unpack a file in, which the next file can use.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ impl Room {
     /// `length` bytes. Whatever else it is, and where it is large or corrupt, there is `None`, and
     /// whoever reads it piece by piece finds out.
     pub(super) fn unpack(&mut self, path: &Path, packed: u64, length: u64) -> Option<&[u8]> {
-        if packed > LARGEST || length > LARGEST {
+        if packed > LARGEST || length > LARGEST.min(packed.saturating_mul(DENSEST)) {
             return None;
         }
         self.packed.clear();
@@ -121,6 +123,10 @@ mod tests {
         assert_eq!(unpacked(&file, length - 1), None);
         assert_eq!(unpacked(&file, length + 1), None);
         assert_eq!(unpacked(&file, 1 << 40), None);
+        assert_eq!(unpacked(&file, DENSEST * file.len() as u64 + 1), None);
+        // The densest content there is.
+        let air = vec![0; 200_000];
+        assert_eq!(unpacked(&packed(&air), 200_000), Some(air));
         // Several members, padding, a cut, a wrong bit anywhere, no gzip at all.
         let two = [packed(&content[..500]), packed(&content[500..])].concat();
         assert_eq!(unpacked(&two, length), None);
