@@ -62,6 +62,8 @@ enum Task {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // As a worker does.
+    amlp_run::nn::memory::keep_freed();
     let mut out = std::io::stdout().lock();
     // One case after the other is prepared in it, as in a study.
     let mut scratch = Scratch::default();
