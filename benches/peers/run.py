@@ -578,7 +578,7 @@ class Figure:
 
 def page(options, rows):
     """The section of docs/benchmarks.md."""
-    note = f" {options.note}" if options.note else ""
+    note = f" {options.note[0].upper()}{options.note[1:]}." if options.note else ""
     threads = "one thread" if options.threads == 1 else f"{options.threads} threads"
     lines = [f"{processor()}, {os.cpu_count()} cores, {platform.system()}.{note}"]
     compared = [row for row in rows if isinstance(row, Row)]
