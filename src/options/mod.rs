@@ -56,3 +56,8 @@ pub use views::{Border, IntensityRange, ViewOptions};
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
+
+/// [`is_default`] of a count whose default is `N`.
+pub(crate) fn is<const N: usize>(value: &usize) -> bool {
+    *value == N
+}

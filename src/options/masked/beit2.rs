@@ -5,15 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{MaeOptions, Recipe, check};
 use crate::options::{
-    Frame, Misfit, Needs, OptimiserOptions, TaskOptions, Tokens, inside, is_default, up_to, within,
+    Frame, Misfit, Needs, OptimiserOptions, TaskOptions, Tokens, inside, is, is_default, up_to,
+    within,
 };
 
 /// Blocks of the tokenizer's decoder by default.
 const BLOCKS: usize = 3;
-
-fn is_blocks(blocks: &usize) -> bool {
-    *blocks == BLOCKS
-}
 
 /// Whose features the tokenizer puts into codes. The original's teachers (CLIP, DINO) know other
 /// images; these know none but the training slices.
@@ -49,7 +46,7 @@ pub struct TokenizerOptions {
     /// The MAE that is the teacher; with the options of the study's row it is the same stage.
     pub mae: MaeOptions,
     /// Residual blocks of the decoder to the teacher's features.
-    #[serde(skip_serializing_if = "is_blocks")]
+    #[serde(skip_serializing_if = "is::<BLOCKS>")]
     pub blocks: usize,
     /// Passes over the training slices.
     pub epochs: usize,

@@ -4,11 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Recipe, check};
-use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions, inside, up_to, within};
-
-fn is_two(count: &usize) -> bool {
-    *count == 2
-}
+use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions, inside, is, up_to, within};
 
 /// Options of BootMAE (`methods/masked.md` section 3.6).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,10 +23,10 @@ pub struct BootmaeOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_area: Option<[f64; 2]>,
     /// Levels whose features reach the pixel decoder, finest first.
-    #[serde(skip_serializing_if = "is_two")]
+    #[serde(skip_serializing_if = "is::<2>")]
     pub skips: usize,
     /// Residual blocks of the feature branch.
-    #[serde(skip_serializing_if = "is_two")]
+    #[serde(skip_serializing_if = "is::<2>")]
     pub feature_blocks: usize,
     /// Decay of the averaged teacher in the first epoch; it rises to `ema_mid` over 100 epochs.
     pub ema_start: f64,

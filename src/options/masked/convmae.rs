@@ -4,14 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Recipe, check};
-use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions, within};
+use crate::options::{Frame, Misfit, OptimiserOptions, TaskOptions, is, within};
 
 /// Blocks of the decoder by default.
 const BLOCKS: usize = 4;
-
-fn is_blocks(blocks: &usize) -> bool {
-    *blocks == BLOCKS
-}
 
 /// Options of ConvMAE (`methods/masked.md` section 3.4).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,7 +22,7 @@ pub struct ConvmaeOptions {
     /// Predict pixels normalised per patch.
     pub norm_pix: bool,
     /// Residual blocks of the decoder.
-    #[serde(skip_serializing_if = "is_blocks")]
+    #[serde(skip_serializing_if = "is::<BLOCKS>")]
     pub blocks: usize,
     /// Whose optimiser it is trained with.
     pub recipe: Recipe,

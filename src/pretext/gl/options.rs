@@ -5,15 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use super::local::LEAST;
 use crate::options::{
-    self, Frame, LrDecay, Misfit, OptimiserOptions, TaskOptions, inside, is_default, within,
+    self, Frame, LrDecay, Misfit, OptimiserOptions, TaskOptions, inside, is, is_default, within,
 };
 
 /// Cells per side by default.
 const CELLS: usize = 3;
-
-fn is_cells(cells: &usize) -> bool {
-    *cells == CELLS
-}
 
 fn is_one(value: &f64) -> bool {
     *value == 1.0
@@ -73,7 +69,7 @@ pub struct GlOptions {
     /// Length of an embedding.
     pub width: usize,
     /// Cells per side to which the bottleneck is averaged before the head.
-    #[serde(skip_serializing_if = "is_cells")]
+    #[serde(skip_serializing_if = "is::<CELLS>")]
     pub cells: usize,
     /// Shift of brightness and change of contrast.
     pub jitter: f64,
