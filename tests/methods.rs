@@ -1,5 +1,6 @@
 //! Every pretext task of the registry on small volumes: it learns, it does not collapse, it hands on
 //! an encoder, and it resumes bit by bit. A new method is covered by its line in the registry.
+//! `AMLP_TEST_DEVICE` names another device than the CPU's own.
 
 #[path = "methods/volumes.rs"]
 mod volumes;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use amlp_run::data::images::{Images, InMemory};
 use amlp_run::mask::patch::Grid;
 use amlp_run::nn::backbone::{ENCODER, UNet};
-use amlp_run::nn::device::{DeviceChoice, open};
+use amlp_run::nn::device::open;
 use amlp_run::nn::init::Initialiser;
 use amlp_run::nn::weights::Weights;
 use amlp_run::options::{
@@ -28,6 +29,7 @@ use amlp_run::train::{
     Checkpoints, DECODER, FinetuneJob, Observer, PretrainJob, PretrainOutput, Progress, TrainError,
     finetune, pretrain as pretext_pretrain,
 };
+use burn::tensor::Device;
 use serde_json::{Value, json};
 use volumes::Volumes;
 
@@ -101,6 +103,12 @@ fn training(epochs: usize, lr: f64) -> PretrainOptions {
     }
 }
 
+/// The CPU's own device, or the one that `AMLP_TEST_DEVICE` names.
+fn device() -> Device {
+    let name = std::env::var("AMLP_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    open(name.parse().unwrap()).unwrap()
+}
+
 /// Options of a method for images of this size, `own` over the defaults.
 fn settled(entry: &PretextEntry, own: Value) -> Value {
     let mut options = (entry.defaults)();
@@ -152,7 +160,7 @@ fn tokenize(
 ) -> Result<PretrainOutput, TrainError> {
     static MAE: OnceLock<Weights> = OnceLock::new();
     let images = volumes(6);
-    let device = open(DeviceChoice::Cpu).unwrap();
+    let device = device();
     let mae = MAE.get_or_init(|| {
         let entry = pretext::find("mae").unwrap();
         let job = training(6, 3e-3);
@@ -208,7 +216,7 @@ fn run(
         rows.flatten().collect::<Vec<u8>>()
     });
     let codes = (entry.needs)(options).tokens.map(|_| codes());
-    let device = open(DeviceChoice::Cpu).unwrap();
+    let device = device();
     let job = PretrainJob {
         images,
         labels: labels.as_deref(),
@@ -349,7 +357,7 @@ fn methods_learn_without_collapse_and_hand_on_an_encoder() {
             wrong.push(format!("{name}: the encoder stays as it was"));
         }
         // Nothing more and nothing less than the encoder of the segmentation network.
-        let device = open(DeviceChoice::Cpu).unwrap();
+        let device = device();
         let mut init = Initialiser::new(9, &device);
         let unet = UNet::init(&backbone(), 1, 1, &mut init).unwrap();
         trained.encoder.load_into(unet, ENCODER).unwrap();
@@ -502,7 +510,7 @@ fn tokenizers_learn_spread_their_codes_and_resume() {
         });
     }
     // Without the teacher that it needs there is an error, not a panic.
-    let device = open(DeviceChoice::Cpu).unwrap();
+    let device = device();
     let job = training(1, 1e-3);
     let job = PretrainJob {
         images: &volumes(6),
@@ -603,7 +611,7 @@ fn the_local_stage_of_gl_trains_blocks_of_the_decoder_and_no_encoder() {
 
 /// A network that fine-tuning has not moved from where it started.
 fn fine_tuned(images: &Volumes, pretrained: &Weights) -> Result<Weights, TrainError> {
-    let device = open(DeviceChoice::Cpu).unwrap();
+    let device = device();
     let options = FinetuneOptions {
         epochs: 1,
         optimiser: OptimiserOptions {
@@ -644,7 +652,7 @@ fn starts_fine_tuning(images: &Volumes, pretrained: &Weights) {
 fn the_whole_network_is_handed_on_where_a_method_trains_it() {
     let images = volumes(6);
     let whole: BTreeSet<String> = {
-        let device = open(DeviceChoice::Cpu).unwrap();
+        let device = device();
         let unet = UNet::init(&backbone(), 1, 1, &mut Initialiser::new(1, &device)).unwrap();
         let names = Weights::of(&unet).0.into_keys();
         names.filter(|name| !name.starts_with("out.")).collect()
