@@ -276,10 +276,10 @@ impl Kernels for LibTorch {
     }
 
     fn keeps_output(input: &TchTensor) -> bool {
-        numbers(&input.tensor).is_none()
+        images(&input.tensor).is_none()
     }
 
-    fn norm_grads(state: NormState<Self>, grad: TchTensor) -> BatchNormTrainBackward<Self> {
+    fn norm_grads(mut state: NormState<Self>, grad: TchTensor) -> BatchNormTrainBackward<Self> {
         if let Some((x, planes, norm, statistics)) = covered(&state) {
             // Its room is used again for the gradient of the input.
             let mut grad = alone(grad);
@@ -295,8 +295,12 @@ impl Kernels for LibTorch {
                 beta_grad: own(Tensor::from_slice(&beta)),
             };
         }
+        let output = match state.output.take() {
+            None if state.relu => Some(Self::norm_by(state.clone())),
+            kept => kept,
+        };
         // What came out and its gradient end here: the gradient of the input needs their room.
-        let grad = match (state.output, grad.tensor) {
+        let grad = match (output, grad.tensor) {
             (Some(output), grad) if state.relu => output.tensor.threshold_backward(&grad, 0.0),
             (_, grad) => grad,
         };
