@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::part::augment::{
-    TOP, Turned, Unit, blur, contrast, cut_out, flip, multiply, resize, rotate,
+    TOP, Turned, blur, contrast, cut_out, flip, in_unit, multiply, resize, rotate,
 };
 use super::part::{
     Branch, METER, Meter, Queue, Source, Teacher, against_queue, bottleneck, indices, momentum,
@@ -398,14 +398,7 @@ impl Plan<'_> {
         let brightness = stream.range(1.0 - JITTER, 1.0 + JITTER) as f32;
         let factor = stream.range(1.0 - JITTER, 1.0 + JITTER) as f32;
         let brightness_first = stream.uniform() < 0.5;
-        for (plane, bound) in seen
-            .chunks_exact_mut(height * width)
-            .zip(source.bounds(index))
-        {
-            let Some(unit) = Unit::new(*bound) else {
-                continue;
-            };
-            unit.enter(plane);
+        in_unit(&mut seen, height * width, source.bounds(index), |plane| {
             if blurs {
                 blur(
                     plane,
@@ -422,8 +415,7 @@ impl Plan<'_> {
             if !brightness_first {
                 multiply(plane, brightness);
             }
-            unit.leave(plane);
-        }
+        });
         let side = hole(height);
         for _ in 0..HOLES {
             let centre = [stream.below(height), stream.below(width)];

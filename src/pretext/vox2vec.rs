@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::part::augment::{Unit, blur, foreground};
+use super::part::augment::{blur, foreground, in_unit};
 use super::part::{METER, Meter, Source, indices, nt_xent, spread};
 use super::{About, Family, Pretext, Setup};
 use crate::nn::backbone::{Decoder, Encoder, UNet};
@@ -277,13 +277,9 @@ impl Plan<'_> {
         }
         if self.options.intensity {
             let change = Change::draw(stream);
-            for (plane, bound) in view.chunks_exact_mut(rows * cols).zip(bounds) {
-                if let Some(unit) = Unit::new(*bound) {
-                    unit.enter(plane);
-                    change.apply(plane, cols, self.source.options.border, stream);
-                    unit.leave(plane);
-                }
-            }
+            in_unit(&mut view, rows * cols, bounds, |plane| {
+                change.apply(plane, cols, self.source.options.border, stream);
+            });
         }
         view
     }

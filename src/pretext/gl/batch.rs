@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::part::Source;
-use super::super::part::augment::{Unit, Window, add, contrast, resize};
+use super::super::part::augment::{Window, add, contrast, in_unit, resize};
 use super::{GlOptions, JitterPer, PartBounds};
 use crate::random::{Purpose, Stream};
 use crate::train::{EpochPlan, TrainError, whole_steps};
@@ -195,14 +195,10 @@ impl Plan<'_> {
         let factor = stream.range(1.0 - j, 1.0 + j) as f32;
         let bounds = self.source.bounds(index);
         let top = self.options.brightest as f32;
-        for (plane, bound) in view.chunks_exact_mut(height * width).zip(bounds) {
-            if let Some(unit) = Unit::new(*bound) {
-                unit.enter(plane);
-                add(plane, shift, top);
-                contrast(plane, factor, top);
-                unit.leave(plane);
-            }
-        }
+        in_unit(view, height * width, bounds, |plane| {
+            add(plane, shift, top);
+            contrast(plane, factor, top);
+        });
     }
 }
 

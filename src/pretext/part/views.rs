@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Source;
-use super::augment::{TOP, Unit, add, blur, contrast, flip, multiply, resize, solarise};
+use super::augment::{TOP, add, blur, contrast, flip, in_unit, multiply, resize, solarise};
 use crate::random::{Purpose, Stream};
 use crate::train::{EpochPlan, TrainError};
 
@@ -79,14 +79,7 @@ impl Recipe {
         let sigma = stream.range(SIGMA[0], SIGMA[1]);
         let solarises = stream.uniform() < self.solarise;
         let [height, width] = self.size;
-        for (plane, bound) in view
-            .chunks_exact_mut(height * width)
-            .zip(source.bounds(index))
-        {
-            let Some(unit) = Unit::new(*bound) else {
-                continue;
-            };
-            unit.enter(plane);
+        in_unit(&mut view, height * width, source.bounds(index), |plane| {
             if jitters {
                 let brighten = |plane: &mut [f32]| match brightness {
                     Shift::Multiply(_) => multiply(plane, shift),
@@ -112,8 +105,7 @@ impl Recipe {
             if solarises {
                 solarise(plane);
             }
-            unit.leave(plane);
-        }
+        });
         view
     }
 }

@@ -5,7 +5,7 @@ pub const TOP: f32 = 1.0;
 
 /// One channel of a volume's intensities as 0 to 1.
 #[derive(Clone, Copy, Debug)]
-pub struct Unit {
+struct Unit {
     low: f32,
     high: f32,
 }
@@ -13,20 +13,37 @@ pub struct Unit {
 impl Unit {
     /// From a volume's `[low, high]`; `None` where it has a single value.
     #[must_use]
-    pub fn new([low, high]: [f32; 2]) -> Option<Self> {
+    fn new([low, high]: [f32; 2]) -> Option<Self> {
         (high > low).then_some(Self { low, high })
     }
 
     /// To 0 to 1.
-    pub fn enter(&self, plane: &mut [f32]) {
+    fn enter(&self, plane: &mut [f32]) {
         let scale = 1.0 / (self.high - self.low);
         plane.iter_mut().for_each(|v| *v = (*v - self.low) * scale);
     }
 
     /// Back.
-    pub fn leave(&self, plane: &mut [f32]) {
+    fn leave(&self, plane: &mut [f32]) {
         let scale = self.high - self.low;
         plane.iter_mut().for_each(|v| *v = *v * scale + self.low);
+    }
+}
+
+/// Changes each plane of `area` pixels of `image` as numbers from 0 to 1 by its `bounds`; a plane whose
+/// volume has a single value stays as it is.
+pub fn in_unit(
+    image: &mut [f32],
+    area: usize,
+    bounds: &[[f32; 2]],
+    mut change: impl FnMut(&mut [f32]),
+) {
+    for (plane, bound) in image.chunks_exact_mut(area).zip(bounds) {
+        if let Some(unit) = Unit::new(*bound) {
+            unit.enter(plane);
+            change(plane);
+            unit.leave(plane);
+        }
     }
 }
 

@@ -8,5 +8,5 @@ mod place;
 
 pub use blur::{blur, gaussian};
 pub use crop::{Window, flip, foreground, random_resized_crop, resize};
-pub use intensity::{TOP, Unit, add, contrast, multiply, solarise};
+pub use intensity::{TOP, add, contrast, in_unit, multiply, solarise};
 pub use place::{Turned, cut_out, rotate};
