@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::unet::decode;
 use super::{BackboneError, DoubleConv, Encoder, UNet};
 use crate::nn::init::Initialiser;
-use crate::nn::layer::{Conv2d, UpConv2x2};
+use crate::nn::layer::{Conv2d, Feature, UpConv2x2};
 use crate::nn::weights::Weights;
 use crate::options::BackboneOptions;
 
@@ -42,9 +42,17 @@ impl Decoder {
     /// came: the same shapes.
     #[must_use]
     pub fn pyramid(&self, features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
-        let mut levels: Vec<Tensor<4>> = features.last().cloned().into_iter().collect();
-        decode(&self.up, &self.dec, features, |x| levels.push(x.clone()));
-        // Made from the deepest to the finest.
+        let mut levels: Vec<Tensor<4>> = Vec::with_capacity(features.len());
+        let mut features = features.into_iter().rev();
+        levels.extend(features.next());
+        for ((up, block), skip) in self.up.iter().zip(&self.dec).zip(features) {
+            // Made from the deepest to the finest.
+            levels.extend(
+                levels
+                    .last()
+                    .map(|x| block.forward_joined(skip.into(), up.forward(x.clone()), None)),
+            );
+        }
         levels.reverse();
         levels
     }
@@ -58,8 +66,9 @@ impl Decoder {
     /// Features of the encoder to the output `[n, outputs, h, w]`.
     #[must_use]
     pub fn forward(&self, features: Vec<Tensor<4>>) -> Tensor<4> {
-        match decode(&self.up, &self.dec, features, |_| ()) {
-            Some(x) => self.out.forward(x),
+        let features = features.into_iter().map(Feature::from).collect();
+        match decode(&self.up, &self.dec, &self.out, features) {
+            Some(x) => x,
             // No features, no images: an empty output of the right rank.
             None => Tensor::empty([0, 0, 0, 0], &self.out.weight.val().device()),
         }

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::nn::init::Initialiser;
-use crate::nn::layer::{Conv2d, NormLayer};
+use crate::nn::layer::{Conv2d, Feature, NormLayer};
 use crate::options::Norm;
 
 /// `conv3x3 - norm - ReLU`, twice.
@@ -47,10 +47,53 @@ impl DoubleConv {
         input: Tensor<4>,
         observe: &mut dyn FnMut(&NormLayer, &Tensor<4>),
     ) -> Tensor<4> {
+        self.bn2.forward_relu(self.before_last(input, observe))
+    }
+
+    /// [`DoubleConv::forward`], with what the output came of in training.
+    #[must_use]
+    pub fn feature(&self, input: Tensor<4>) -> Feature {
+        if input.device().is_autodiff() {
+            return self.bn2.feature(self.before_last(input, &mut |_, _| ()));
+        }
+        self.forward(input).into()
+    }
+
+    /// What the second normalisation sees.
+    fn before_last(
+        &self,
+        input: Tensor<4>,
+        observe: &mut dyn FnMut(&NormLayer, &Tensor<4>),
+    ) -> Tensor<4> {
         let x = self.conv1.forward(input);
         observe(&self.bn1, &x);
         let x = self.bn1.forward_relu_conv(x, &self.conv2);
         observe(&self.bn2, &x);
-        self.bn2.forward_relu(x)
+        x
+    }
+
+    /// [`DoubleConv::forward`] of two images whose channels follow one another, then `last` where it
+    /// is given. In training neither the two together nor what goes into `last` is kept where that
+    /// can be had.
+    #[must_use]
+    pub fn forward_joined(
+        &self,
+        first: Feature,
+        second: Tensor<4>,
+        last: Option<&Conv2d>,
+    ) -> Tensor<4> {
+        if !second.device().is_autodiff() {
+            let x = self.forward(Tensor::cat(vec![first.value, second], 1));
+            return match last {
+                None => x,
+                Some(last) => last.forward(x),
+            };
+        }
+        let x = self.conv1.forward_joined(first, second);
+        let x = self.bn1.forward_relu_conv(x, &self.conv2);
+        match last {
+            None => self.bn2.forward_relu(x),
+            Some(last) => self.bn2.forward_relu_conv(x, last),
+        }
     }
 }

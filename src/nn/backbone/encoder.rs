@@ -32,7 +32,8 @@ impl Encoder {
     /// Features of every level, finest first: `[n, width * 2^i, h / 2^i, w / 2^i]`.
     #[must_use]
     pub fn forward(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
-        encode(&self.enc, images, |block, x| block.forward(x))
+        let features = encode(&self.enc, images, |block, x| block.forward(x).into());
+        features.into_iter().map(|feature| feature.value).collect()
     }
 
     /// The bottleneck `[n, width * 2^depth, h / 2^depth, w / 2^depth]`.

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Tensor};
 
 use super::DoubleConv;
 use crate::nn::init::Initialiser;
-use crate::nn::layer::{Conv2d, MaxPool2x2, NormLayer, UpConv2x2, as_type};
+use crate::nn::layer::{Conv2d, Feature, MaxPool2x2, NormLayer, UpConv2x2, as_type};
 use crate::options::BackboneOptions;
 
 /// Prefix of the names of the encoder's tensors: the part that is transferred.
@@ -131,7 +131,7 @@ impl UNet {
     /// Features of every level, finest first: `[n, width * 2^i, h / 2^i, w / 2^i]`.
     #[must_use]
     pub fn encode(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
-        in_single(self.features(images, |block, x| block.forward(x)))
+        in_single(self.features(images))
     }
 
     /// [`UNet::encode`]; `observe` sees each normalisation with its input before it runs, in order.
@@ -140,16 +140,17 @@ impl UNet {
         images: Tensor<4>,
         observe: &mut dyn FnMut(&NormLayer, &Tensor<4>),
     ) -> Vec<Tensor<4>> {
-        in_single(self.features(images, |block, x| block.forward_observed(x, observe)))
+        let images = as_type(images, self.activations());
+        in_single(encode(&self.enc, images, |block, x| {
+            block.forward_observed(x, observe).into()
+        }))
     }
 
-    /// Features in the numbers of the activations.
-    fn features(
-        &self,
-        images: Tensor<4>,
-        forward: impl FnMut(&DoubleConv, Tensor<4>) -> Tensor<4>,
-    ) -> Vec<Tensor<4>> {
-        encode(&self.enc, as_type(images, self.activations()), forward)
+    /// [`UNet::encode`] in the numbers of the activations, for [`UNet::decode`].
+    #[must_use]
+    pub fn features(&self, images: Tensor<4>) -> Vec<Feature> {
+        let images = as_type(images, self.activations());
+        encode(&self.enc, images, DoubleConv::feature)
     }
 
     fn activations(&self) -> DType {
@@ -160,13 +161,11 @@ impl UNet {
         }
     }
 
-    /// Features of [`UNet::encode`] to the output `[n, outputs, h, w]`.
+    /// What [`UNet::features`] gives to the output `[n, outputs, h, w]`.
     #[must_use]
-    pub fn decode(&self, features: Vec<Tensor<4>>) -> Tensor<4> {
-        let dtype = self.activations();
-        let features = features.into_iter().map(|x| as_type(x, dtype)).collect();
-        match decode(&self.up, &self.dec, features, |_| ()) {
-            Some(x) => as_type(self.out.forward(x), DType::F32),
+    pub fn decode(&self, features: Vec<Feature>) -> Tensor<4> {
+        match decode(&self.up, &self.dec, &self.out, features) {
+            Some(x) => as_type(x, DType::F32),
             // No features, no images: an empty output of the right rank.
             None => Tensor::empty([0, 0, 0, 0], &self.out.weight.val().device()),
         }
@@ -175,45 +174,45 @@ impl UNet {
     /// `[n, inputs, h, w]` to `[n, outputs, h, w]`.
     #[must_use]
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        self.decode(self.features(images, |block, x| block.forward(x)))
+        self.decode(self.features(images))
     }
 }
 
-fn in_single(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
+fn in_single(features: Vec<Feature>) -> Vec<Tensor<4>> {
     let features = features.into_iter();
-    features.map(|x| as_type(x, DType::F32)).collect()
+    features.map(|x| as_type(x.value, DType::F32)).collect()
 }
 
 /// The pass through encoder blocks: every level, finest first.
 pub(super) fn encode(
     blocks: &[DoubleConv],
     images: Tensor<4>,
-    mut forward: impl FnMut(&DoubleConv, Tensor<4>) -> Tensor<4>,
-) -> Vec<Tensor<4>> {
-    let mut features = Vec::with_capacity(blocks.len());
-    let mut x = images;
-    for (level, block) in blocks.iter().enumerate() {
-        if level > 0 {
-            x = MaxPool2x2.forward(x);
-        }
-        x = forward(block, x);
-        features.push(x.clone());
+    mut forward: impl FnMut(&DoubleConv, Tensor<4>) -> Feature,
+) -> Vec<Feature> {
+    let mut features: Vec<Feature> = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let x = match features.last() {
+            None => images.clone(),
+            Some(finer) => MaxPool2x2.forward(finer.value.clone()),
+        };
+        features.push(forward(block, x));
     }
     features
 }
 
-/// The pass through decoder blocks, deepest first; `observe` sees what each makes. `None` without
-/// features.
+/// The pass through decoder blocks, deepest first, and through `out`. `None` without features.
 pub(super) fn decode(
     up: &[UpConv2x2],
     blocks: &[DoubleConv],
-    mut features: Vec<Tensor<4>>,
-    mut observe: impl FnMut(&Tensor<4>),
+    out: &Conv2d,
+    mut features: Vec<Feature>,
 ) -> Option<Tensor<4>> {
-    let mut x = features.pop()?;
-    for ((up, block), skip) in up.iter().zip(blocks).zip(features.into_iter().rev()) {
-        x = block.forward(Tensor::cat(vec![skip, up.forward(x)], 1));
-        observe(&x);
+    let mut x = features.pop()?.value;
+    let mut steps = up.iter().zip(blocks).peekable();
+    for skip in features.into_iter().rev() {
+        let (up, block) = steps.next()?;
+        let last = steps.peek().is_none().then_some(out);
+        x = block.forward_joined(skip, up.forward(x), last);
     }
     Some(x)
 }

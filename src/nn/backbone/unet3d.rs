@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use crate::nn::init::Initialiser;
 use crate::nn::layer::{
-    BatchNorm2d, Conv3d, PointConv3d, UpConv2x2x2, max_pool2x2x2, to_slices, to_volume,
+    BatchNorm2d, Conv3d, Feature, PointConv3d, UpConv2x2x2, max_pool2x2x2, to_slices, to_volume,
 };
 
 /// `conv3x3x3 - batch norm - ReLU`, twice, on stacks of slices.
@@ -32,12 +32,30 @@ impl DoubleConv3d {
         }
     }
 
-    /// `[n * depth, inputs, h, w]` to `[n * depth, outputs, h, w]`.
+    /// `[n * depth, inputs, h, w]` to `[n * depth, outputs, h, w]`, with what it came of in training.
     #[must_use]
-    pub fn forward(&self, slices: Tensor<4>, depth: usize) -> Tensor<4> {
+    pub fn forward(&self, slices: Tensor<4>, depth: usize) -> Feature {
         let x = self.conv1.forward(slices, depth);
         let x = self.bn1.forward_relu_conv3d(x, &self.conv2, depth);
-        self.bn2.forward_relu(x)
+        self.bn2.feature(x)
+    }
+
+    /// [`DoubleConv3d::forward`] of two stacks whose channels follow one another, then `last` where
+    /// it is given. Neither the two together nor what goes into `last` is kept where that can be had.
+    #[must_use]
+    pub fn forward_joined(
+        &self,
+        first: Feature,
+        second: Tensor<4>,
+        last: Option<&PointConv3d>,
+        depth: usize,
+    ) -> Tensor<4> {
+        let x = self.conv1.forward_joined(first, second, depth);
+        let x = self.bn1.forward_relu_conv3d(x, &self.conv2, depth);
+        match last {
+            None => self.bn2.forward_relu(x),
+            Some(last) => self.bn2.forward_relu_point_conv(x, last),
+        }
     }
 }
 
@@ -92,17 +110,22 @@ impl UNet3d {
         let mut skips = Vec::with_capacity(self.up.len());
         for (level, block) in self.enc.iter().enumerate() {
             if level > 0 {
-                skips.push(x.clone());
                 x = max_pool2x2x2(x);
                 depth /= 2;
             }
-            x = block.forward(x, depth);
+            let feature = block.forward(x, depth);
+            x = feature.value.clone();
+            skips.push(feature);
         }
-        for ((up, block), skip) in self.up.iter().zip(&self.dec).zip(skips.into_iter().rev()) {
+        // The deepest goes on, beside none.
+        skips.truncate(self.up.len());
+        let mut steps = self.up.iter().zip(&self.dec).peekable();
+        while let (Some((up, block)), Some(skip)) = (steps.next(), skips.pop()) {
             depth *= 2;
-            x = block.forward(Tensor::cat(vec![skip, up.forward(x)], 1), depth);
+            let last = steps.peek().is_none().then_some(&self.out);
+            x = block.forward_joined(skip, up.forward(x), last, depth);
         }
-        to_volume(self.out.forward(x), depth)
+        to_volume(x, depth)
     }
 }
 

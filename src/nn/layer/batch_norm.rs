@@ -3,10 +3,9 @@
 use burn::module::{Flag, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::ops::{
-    conv2d_norm_relu, norm_by_batch, norm_by_statistics, norm_relu_conv2d, norm_relu_conv3d,
-};
-use super::{Conv2d, Conv3d, Running, as_type};
+use super::feature::Origin;
+use super::ops::{conv2d_norm_relu, norm_by_batch, norm_by_statistics, norm_relu_conv};
+use super::{Conv2d, Conv3d, Feature, PointConv3d, Running, as_type};
 use crate::nn::init::Initialiser;
 
 /// Added to the variance.
@@ -57,19 +56,35 @@ impl BatchNorm2d {
         self.run(input, true)
     }
 
+    /// [`forward_relu`](Self::forward_relu), with what it came of where the statistics of the batch
+    /// normalise.
+    #[must_use]
+    pub fn feature(&self, input: Tensor<4>) -> Feature {
+        if !self.uses_batch(&input) {
+            return self.forward_relu(input).into();
+        }
+        let (value, [mean, variance]) = self.run_batch(input.clone(), true);
+        let [gamma, beta] = [&self.gamma, &self.beta].map(|parameter| parameter.val().detach());
+        let origin = Origin {
+            input,
+            norm: Tensor::stack(vec![gamma, beta, mean, variance], 0),
+            epsilon: EPSILON,
+        };
+        Feature {
+            value,
+            origin: Some(origin),
+        }
+    }
+
     /// [`forward_relu`](Self::forward_relu), then `conv`; by the statistics of the batch what lies
     /// between is not kept.
     #[must_use]
     pub fn forward_relu_conv(&self, input: Tensor<4>, conv: &Conv2d) -> Tensor<4> {
-        if !self.uses_batch(&input) || conv.bias.is_some() {
+        if !self.uses_batch(&input) {
             return conv.forward(self.forward_relu(input));
         }
-        let [n, _, h, w] = input.dims();
-        let parameters = [self.gamma.val(), self.beta.val()];
-        let weight = as_type(conv.weight.val(), input.dtype());
-        let (output, mean, variance) = norm_relu_conv2d(input, parameters, weight, EPSILON);
-        self.update(mean.inner(), variance.inner(), n * h * w);
-        output
+        let (weight, bias) = conv.parameters(input.dtype());
+        self.run_conv(input, weight, bias, None)
     }
 
     /// [`forward_relu_conv`](Self::forward_relu_conv) of volumes that lie as stacks of `depth` slices.
@@ -78,12 +93,17 @@ impl BatchNorm2d {
         if !self.uses_batch(&input) {
             return conv.forward(self.forward_relu(input), depth);
         }
-        let [n, _, h, w] = input.dims();
-        let parameters = [self.gamma.val(), self.beta.val()];
-        let weight = conv.weight.val();
-        let (output, mean, variance) = norm_relu_conv3d(input, parameters, weight, EPSILON, depth);
-        self.update(mean.inner(), variance.inner(), n * h * w);
-        output
+        self.run_conv(input, conv.weight.val(), None, Some(depth))
+    }
+
+    /// [`forward_relu_conv`](Self::forward_relu_conv) with the convolution of each voxel alone.
+    #[must_use]
+    pub fn forward_relu_point_conv(&self, input: Tensor<4>, conv: &PointConv3d) -> Tensor<4> {
+        if !self.uses_batch(&input) {
+            return conv.forward(self.forward_relu(input));
+        }
+        let (weight, bias) = conv.parameters();
+        self.run_conv(input, weight, Some(bias), None)
     }
 
     /// `conv`, then [`forward_relu`](Self::forward_relu); by running statistics in one operation
@@ -117,16 +137,37 @@ impl BatchNorm2d {
     }
 
     fn run(&self, input: Tensor<4>, activate: bool) -> Tensor<4> {
-        let device = input.device();
-        let (gamma, beta) = (self.gamma.val(), self.beta.val());
         if self.uses_batch(&input) {
-            let [n, _, h, w] = input.dims();
-            let (output, mean, variance) = norm_by_batch(input, gamma, beta, EPSILON, activate);
-            self.update(mean.inner(), variance.inner(), n * h * w);
-            return output;
+            return self.run_batch(input, activate).0;
         }
-        let statistics = self.running(&device);
-        norm_by_statistics(input, [gamma, beta], statistics, EPSILON, activate)
+        let statistics = self.running(&input.device());
+        let parameters = [self.gamma.val(), self.beta.val()];
+        norm_by_statistics(input, parameters, statistics, EPSILON, activate)
+    }
+
+    /// By the statistics of the batch, which come with the output.
+    fn run_batch(&self, input: Tensor<4>, activate: bool) -> (Tensor<4>, [Tensor<1>; 2]) {
+        let [n, _, h, w] = input.dims();
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        let (output, mean, variance) = norm_by_batch(input, gamma, beta, EPSILON, activate);
+        self.update(mean.clone().inner(), variance.clone().inner(), n * h * w);
+        (output, [mean, variance])
+    }
+
+    /// By the statistics of the batch, with ReLU and a convolution behind it.
+    fn run_conv<const D: usize>(
+        &self,
+        input: Tensor<4>,
+        weight: Tensor<D>,
+        bias: Option<Tensor<1>>,
+        depth: Option<usize>,
+    ) -> Tensor<4> {
+        let [n, _, h, w] = input.dims();
+        let parameters = [self.gamma.val(), self.beta.val()];
+        let (output, mean, variance) =
+            norm_relu_conv(input, parameters, weight, bias, EPSILON, depth);
+        self.update(mean.inner(), variance.inner(), n * h * w);
+        output
     }
 
     /// Moves the running statistics towards those of a batch of `count` values per channel;

@@ -1,10 +1,10 @@
 //! Convolution of kernel 1 or 3, stride 1, same padding.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
-use super::as_type;
 use super::ops::same_conv2d;
+use super::{Feature, as_type};
 use crate::nn::init::Initialiser;
 
 /// 2D convolution of an odd square kernel (1 or 3), stride 1, zero padding that keeps the size.
@@ -34,10 +34,24 @@ impl Conv2d {
     /// `[n, in, h, w]` to `[n, out, h, w]`, in the numbers of the input.
     #[must_use]
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let dtype = input.dtype();
-        let weight = as_type(self.weight.val(), dtype);
-        let bias = self.bias.as_ref().map(|bias| as_type(bias.val(), dtype));
+        let (weight, bias) = self.parameters(input.dtype());
         same_conv2d(input, weight, bias)
+    }
+
+    /// [`forward`](Self::forward) of two images whose channels follow one another, in training without
+    /// a copy that holds both where that can be had; without bias.
+    #[must_use]
+    pub fn forward_joined(&self, first: Feature, second: Tensor<4>) -> Tensor<4> {
+        match self.parameters(second.dtype()) {
+            (weight, None) => first.conv_joined(second, weight, None),
+            (weight, bias) => same_conv2d(Tensor::cat(vec![first.value, second], 1), weight, bias),
+        }
+    }
+
+    /// Weight and bias in numbers of a type.
+    pub(super) fn parameters(&self, dtype: DType) -> (Tensor<4>, Option<Tensor<1>>) {
+        let bias = self.bias.as_ref().map(|bias| as_type(bias.val(), dtype));
+        (as_type(self.weight.val(), dtype), bias)
     }
 }
 

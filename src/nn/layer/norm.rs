@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use super::{BatchNorm2d, Conv2d, GroupNorm2d};
+use super::{BatchNorm2d, Conv2d, Feature, GroupNorm2d};
 use crate::nn::init::Initialiser;
 use crate::options::Norm;
 
@@ -49,6 +49,15 @@ impl NormLayer {
         match self {
             Self::Batch(layer) => layer.forward_relu(input),
             Self::Group(layer) => relu(layer.forward(input)),
+        }
+    }
+
+    /// [`forward_relu`](Self::forward_relu), with what it came of where that is of use.
+    #[must_use]
+    pub fn feature(&self, input: Tensor<4>) -> Feature {
+        match self {
+            Self::Batch(layer) => layer.feature(input),
+            Self::Group(_) => self.forward_relu(input).into(),
         }
     }
 

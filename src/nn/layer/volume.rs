@@ -7,6 +7,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::Feature;
 use super::ops::{pool_max, same_conv2d, same_conv3d, up_conv2d};
 use crate::nn::init::Initialiser;
 
@@ -46,6 +47,13 @@ impl Conv3d {
     pub fn forward(&self, slices: Tensor<4>, depth: usize) -> Tensor<4> {
         same_conv3d(slices, self.weight.val(), depth)
     }
+
+    /// [`forward`](Self::forward) of two stacks whose channels follow one another, without a copy that
+    /// holds both where that can be had.
+    #[must_use]
+    pub fn forward_joined(&self, first: Feature, second: Tensor<4>, depth: usize) -> Tensor<4> {
+        first.conv_joined(second, self.weight.val(), Some(depth))
+    }
 }
 
 /// Convolution of kernel 1 along three axes, with bias.
@@ -69,9 +77,15 @@ impl PointConv3d {
     /// `[n * depth, in, h, w]` to `[n * depth, out, h, w]`.
     #[must_use]
     pub fn forward(&self, slices: Tensor<4>) -> Tensor<4> {
+        let (weight, bias) = self.parameters();
+        same_conv2d(slices, weight, Some(bias))
+    }
+
+    /// Weight and bias as those of a convolution of slices.
+    pub(super) fn parameters(&self) -> (Tensor<4>, Tensor<1>) {
         let [outputs, inputs, _, _, _] = self.weight.dims();
         let weight = self.weight.val().reshape([outputs, inputs, 1, 1]);
-        same_conv2d(slices, weight, Some(self.bias.val()))
+        (weight, self.bias.val())
     }
 }
 

@@ -1,11 +1,12 @@
 //! The network of AMLP: the shared U-Net, and what the options add to it.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use crate::nn::backbone::UNet;
 use crate::nn::head::CategoryHead;
 use crate::nn::init::Initialiser;
+use crate::nn::layer::as_type;
 use crate::options::{AmlpOptions, BackboneOptions, CclMode, MaskFill};
 use crate::train::TrainError;
 
@@ -74,8 +75,11 @@ impl Network {
         let Some(head) = &self.head else {
             return (self.unet.forward(input), None);
         };
-        let features = self.unet.encode(input);
-        let category = features.last().map(|x| head.forward(x.clone()));
+        let features = self.unet.features(input);
+        let deepest = features
+            .last()
+            .map(|x| as_type(x.value.clone(), DType::F32));
+        let category = deepest.map(|x| head.forward(x));
         (self.unet.decode(features), category)
     }
 }

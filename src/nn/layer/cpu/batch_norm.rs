@@ -114,6 +114,12 @@ impl Norm<'_> {
         (inverse, affine)
     }
 
+    /// What normalises each channel.
+    pub(in crate::nn::layer) fn maps(&self, statistics: &Statistics) -> Vec<Affine> {
+        let channels = 0..statistics.mean.len();
+        channels.map(|c| self.affine(statistics, c).1).collect()
+    }
+
     /// Normalised `input`, into `output`.
     pub(in crate::nn::layer) fn forward(
         &self,
@@ -122,9 +128,9 @@ impl Norm<'_> {
         planes: &Planes,
         output: &mut [f32],
     ) {
+        let maps = self.maps(statistics);
         tasks::for_each_chunk(output, planes.area, planes.area, |(), i, output| {
-            let (_, affine) = self.affine(statistics, i % planes.channels);
-            map::apply(planes.plane(input, i), affine, output);
+            map::apply(planes.plane(input, i), maps[i % planes.channels], output);
         });
     }
 

@@ -3,6 +3,7 @@
 //! Direct convolution on rows that were copied with a zero border: under every tap of the kernel
 //! the pixels of a tile lie at one fixed distance, so that no column matrix is built.
 
+use super::input::{Images, Input};
 use super::lanes::LANES;
 use super::micro::{BLOCK, GRADS, Level, ROWS, Stack, TILE};
 use super::pack::{Band, Layout, Weight, interleave, zeros};
@@ -25,7 +26,7 @@ const PART: usize = 2048;
 pub(in crate::nn::layer) struct ConvShape {
     /// Images.
     pub batch: usize,
-    /// Channels in.
+    /// Channels in; of volumes those of three slices.
     pub inputs: usize,
     /// Channels out.
     pub outputs: usize,
@@ -90,7 +91,7 @@ impl ConvShape {
 
 /// `[n, inputs, h, w]` to `[n, outputs, h, w]`; `weight` is `[outputs, inputs, k, k]`.
 pub(in crate::nn::layer) fn forward(
-    input: &[f32],
+    input: &Input,
     weight: &[f32],
     bias: Option<&[f32]>,
     shape: &ConvShape,
@@ -109,10 +110,11 @@ pub(in crate::nn::layer) fn input_grad(
         outputs: shape.inputs,
         ..*shape
     };
-    convolve(grad, &shape.weight(weight, true), None, &shape)
+    let grad = Input::of(Images::new(grad, shape.inputs));
+    convolve(&grad, &shape.weight(weight, true), None, &shape)
 }
 
-fn convolve(input: &[f32], weight: &Weight, bias: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
+fn convolve(input: &Input, weight: &Weight, bias: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
     let area = shape.area();
     let mut output = vec![0.0; shape.batch * shape.outputs * area];
     if output.is_empty() || shape.inputs == 0 {
@@ -143,7 +145,9 @@ fn convolve(input: &[f32], weight: &Weight, bias: Option<&[f32]>, shape: &ConvSh
                 let plane = band.input_plane();
                 let packed = zeros(packed, shape.inputs * plane);
                 tasks::for_each_chunk(packed, plane, plane, |(), i, packed| {
-                    band.pack_input(&input[(n * shape.inputs + i) * area..][..area], packed);
+                    if let Some(plane) = input.plane(n, i, area) {
+                        band.pack_input(plane, packed);
+                    }
                 });
                 let packed = Stack {
                     values: packed,
@@ -172,7 +176,7 @@ fn convolve(input: &[f32], weight: &Weight, bias: Option<&[f32]>, shape: &ConvSh
 
 /// Gradient of the weight, `[outputs, inputs, k, k]`.
 pub(in crate::nn::layer) fn weight_grad(
-    input: &[f32],
+    input: &Input,
     grad: &[f32],
     shape: &ConvShape,
 ) -> Vec<f32> {
@@ -205,7 +209,7 @@ pub(in crate::nn::layer) fn weight_grad(
 /// Sum over some bands of some images.
 fn weight_grad_part(
     units: &[(usize, Band)],
-    input: &[f32],
+    input: &Input,
     grad: &[f32],
     shape: &ConvShape,
 ) -> Vec<f32> {
@@ -228,8 +232,9 @@ fn weight_grad_part(
                     return;
                 }
                 for (g, (n, band)) in units.iter().enumerate() {
-                    let plane = &input[(n * shape.inputs + i) * area..][..area];
-                    band.pack_input(plane, &mut x[g * layout.input_slot..]);
+                    if let Some(plane) = input.plane(*n, i, area) {
+                        band.pack_input(plane, &mut x[g * layout.input_slot..]);
+                    }
                 }
             });
             let group = GRADS * layout.grad_channel;

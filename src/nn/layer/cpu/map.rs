@@ -4,7 +4,7 @@ use super::lanes::LANES;
 
 /// Per channel: `output = input * scale + shift`, then ReLU where `relu`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Affine {
+pub(in crate::nn::layer) struct Affine {
     pub(super) scale: f32,
     pub(super) shift: f32,
     pub(super) relu: bool,

@@ -5,8 +5,9 @@
 
 pub(super) mod batch_norm;
 pub(super) mod conv;
+pub(super) mod input;
 mod lanes;
-mod map;
+pub(super) mod map;
 pub(super) mod max_pool;
 mod micro;
 mod pack;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::input::Plane;
 use super::lanes::LANES;
 use super::micro::{BLOCK, GRADS, HALF, TILE};
 
@@ -57,12 +58,13 @@ impl Band {
     }
 
     /// Packs a plane of `height` rows with its halo to `packed`, which is zero.
-    pub(super) fn pack_input(&self, plane: &[f32], packed: &mut [f32]) {
+    pub(super) fn pack_input(&self, plane: Plane, packed: &mut [f32]) {
         let above = self.start.saturating_sub(self.halo);
         let below = (self.start + self.rows + self.halo).min(self.height);
         for y in above..below {
-            packed[(y + self.halo - self.start) * self.stride() + self.halo..][..self.width]
-                .copy_from_slice(&plane[y * self.width..][..self.width]);
+            let to = (y + self.halo - self.start) * self.stride() + self.halo;
+            let row = y * self.width..(y + 1) * self.width;
+            plane.write(row, &mut packed[to..][..self.width]);
         }
     }
 

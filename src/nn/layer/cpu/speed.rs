@@ -3,6 +3,7 @@
 
 use super::batch_norm::{Norm, Planes, statistics};
 use super::conv::{ConvShape, forward, input_grad, weight_grad};
+use super::input::{Images, Input};
 use super::max_pool::{self, PoolShape};
 use crate::nn::layer::testing::{cpu_seconds, noise};
 
@@ -36,14 +37,15 @@ fn speed_of_convolutions() {
             kernel: 3,
         };
         let x = noise(1, batch * channels * side * side);
+        let input = Input::of(Images::new(&x, channels));
         let w = noise(2, channels * channels * 9);
         let flops = 2 * batch * channels * channels * side * side * 9;
         let rate = |f: &dyn Fn() -> Vec<f32>| flops as f64 * 1e-9 / cpu_seconds(|| drop(f()));
         println!(
             "{batch} x {channels} x {side}: forward {:.0}, input {:.0}, weight {:.0} GFLOP/s",
-            rate(&|| forward(&x, &w, None, &shape)),
+            rate(&|| forward(&input, &w, None, &shape)),
             rate(&|| input_grad(&x, &w, &shape)),
-            rate(&|| weight_grad(&x, &x, &shape)),
+            rate(&|| weight_grad(&input, &x, &shape)),
         );
     }
 }

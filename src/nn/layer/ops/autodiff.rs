@@ -4,10 +4,12 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend};
+use burn::backend::{Autodiff, Backend, TensorMetadata};
+use burn::tensor::{Shape, Slice};
 
-use super::kernels::NormState;
+use super::kernels::{Filter, Joined, NormState, Source};
 use super::{Kernels, LayerOps, composed};
 
 /// Backward of a convolution.
@@ -28,6 +30,9 @@ struct Norm;
 /// Backward of a batch normalisation with ReLU and a convolution behind it.
 #[derive(Debug)]
 struct NormConv;
+/// Backward of a convolution of two images whose channels follow one another.
+#[derive(Debug)]
+struct JoinedConv;
 /// Backward of a pooling.
 #[derive(Debug)]
 struct Pool;
@@ -132,55 +137,23 @@ impl<B: Kernels> Backward<B, 3> for Norm {
 #[derive(Clone, Debug)]
 struct NormConvState<B: Backend> {
     norm: NormState<B>,
-    weight: FloatTensor<B>,
-    /// Slices of a volume, where the convolution is one of volumes.
-    depth: Option<usize>,
+    filter: Filter<B>,
 }
 
-impl<B: Kernels> NormConvState<B> {
-    fn conv(&self, input: FloatTensor<B>) -> FloatTensor<B> {
-        let weight = self.weight.clone();
-        match self.depth {
-            None => B::conv(input, weight, None),
-            Some(depth) => B::volume_conv(input, weight, depth),
-        }
-    }
-
-    fn weight_grad(&self, input: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
-        let weight = self.weight.clone();
-        match self.depth {
-            None => B::conv_weight_grad(input, weight, grad),
-            Some(depth) => B::volume_conv_weight_grad(input, weight, grad, depth),
-        }
-    }
-
-    fn input_grad(&self, input: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
-        let weight = self.weight.clone();
-        match self.depth {
-            None => B::conv_input_grad(input, weight, grad),
-            Some(depth) => B::volume_conv_input_grad(weight, grad, depth),
-        }
-    }
-}
-
-impl<B: Kernels> Backward<B, 4> for NormConv {
+impl<B: Kernels> Backward<B, 5> for NormConv {
     type State = NormConvState<B>;
 
-    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let mut state = ops.state;
-        let between = B::norm_by(state.norm.clone());
-        let [input_node, gamma_node, beta_node, weight_node] = ops.parents;
-        if let Some(node) = weight_node {
-            let value = state.weight_grad(between.clone(), grad.clone());
-            grads.register::<B>(node.id, value);
+        let NormConvState { norm, filter } = ops.state;
+        let [input_node, gamma_node, beta_node, weight_node, bias_node] = ops.parents;
+        if let Some(node) = bias_node {
+            grads.register::<B>(node.id, B::bias_grad(grad.clone()));
         }
-        state.norm.output = B::keeps_output(&state.norm.input).then_some(between);
-        // Of an image of this size only the size is needed.
-        let grad = state.input_grad(state.norm.input.clone(), grad);
-        let values = B::norm_grads(state.norm, grad);
-        let values = [values.x_grad, values.gamma_grad, values.beta_grad];
-        for (node, value) in [input_node, gamma_node, beta_node].into_iter().zip(values) {
+        let (weight, norm) = B::norm_conv_grads(norm, filter, grad);
+        let nodes = [weight_node, input_node, gamma_node, beta_node];
+        let values = [weight, norm.x_grad, norm.gamma_grad, norm.beta_grad];
+        for (node, value) in nodes.into_iter().zip(values) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, value);
             }
@@ -188,9 +161,10 @@ impl<B: Kernels> Backward<B, 4> for NormConv {
     }
 }
 
-/// Batch normalisation and ReLU, then a convolution; of volumes of `depth` slices where it is given.
-fn norm_relu_conv<B: Kernels, C: CheckpointStrategy>(
+/// Batch normalisation and ReLU, then a convolution.
+fn norm_conv<B: Kernels, C: CheckpointStrategy>(
     [input, gamma, beta, weight]: [FloatTensor<Autodiff<B, C>>; 4],
+    bias: Option<FloatTensor<Autodiff<B, C>>>,
     epsilon: f64,
     depth: Option<usize>,
 ) -> [FloatTensor<Autodiff<B, C>>; 3] {
@@ -198,29 +172,114 @@ fn norm_relu_conv<B: Kernels, C: CheckpointStrategy>(
     let (gamma, gamma_node) = gamma.into_parts();
     let (beta, beta_node) = beta.into_parts();
     let (weight, weight_node) = weight.into_parts();
-    let norm = B::norm(input.clone(), gamma.clone(), beta.clone(), epsilon, true);
-    let state = NormConvState {
-        norm: NormState {
-            input,
-            gamma,
-            beta,
-            mean: norm.mean.clone(),
-            variance: norm.variance.clone(),
-            epsilon,
-            relu: true,
-            output: None,
-        },
+    let (bias, bias_node) = bias.map(FloatTensor::<Autodiff<B, C>>::into_parts).unzip();
+    // A node for no bias, of which no gradient is asked for.
+    let bias_node =
+        bias_node.unwrap_or_else(|| FloatTensor::<Autodiff<B, C>>::new(gamma.clone()).node());
+    let filter = Filter {
         weight,
+        bias,
         depth,
     };
-    let output = state.conv(norm.output);
-    let nodes = [input_node, gamma_node, beta_node, weight_node];
+    let norm = B::norm_conv(
+        input.clone(),
+        gamma.clone(),
+        beta.clone(),
+        epsilon,
+        filter.clone(),
+    );
+    let nodes = [input_node, gamma_node, beta_node, weight_node, bias_node];
     let output = match NormConv.prepare::<C>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prep) => prep.finish(state, output),
-        OpsKind::UnTracked(prep) => prep.finish(output),
+        OpsKind::Tracked(prep) => {
+            let state = NormState {
+                input,
+                gamma,
+                beta,
+                mean: norm.mean.clone(),
+                variance: norm.variance.clone(),
+                epsilon,
+                relu: true,
+                output: None,
+            };
+            prep.finish(
+                NormConvState {
+                    norm: state,
+                    filter,
+                },
+                norm.output,
+            )
+        }
+        OpsKind::UnTracked(prep) => prep.finish(norm.output),
     };
     let [mean, variance] = [norm.mean, norm.variance].map(FloatTensor::<Autodiff<B, C>>::new);
     [output, mean, variance]
+}
+
+/// What the gradients of a convolution of two images need.
+#[derive(Clone, Debug)]
+struct JoinedConvState<B: Backend> {
+    joined: Joined<B>,
+    filter: Filter<B>,
+}
+
+impl<B: Kernels> Backward<B, 3> for JoinedConv {
+    type State = JoinedConvState<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let JoinedConvState { joined, filter } = ops.state;
+        let [first_node, second_node, weight_node] = ops.parents;
+        if let Some(node) = weight_node {
+            let value = B::joined_weight_grad(joined.clone(), filter.clone(), grad.clone());
+            grads.register::<B>(node.id, value);
+        }
+        let mut start = 0;
+        let inputs = [joined.first.alike().clone(), joined.second];
+        for (node, input) in [first_node, second_node].into_iter().zip(inputs) {
+            let count = input.shape()[1];
+            if let Some(node) = node {
+                let filter = filter.of_channels(start, count);
+                grads.register::<B>(node.id, filter.input_grad(input, grad.clone()));
+            }
+            start += count;
+        }
+    }
+}
+
+/// Convolution of two images whose channels follow one another; `source` is what the gradients know
+/// of the first.
+fn joined_conv<B: Kernels, C: CheckpointStrategy>(
+    [first, second, weight]: [FloatTensor<Autodiff<B, C>>; 3],
+    source: Source<B>,
+    depth: Option<usize>,
+) -> FloatTensor<Autodiff<B, C>> {
+    let filter = Filter {
+        weight: weight.primitive().clone(),
+        bias: None,
+        depth,
+    };
+    let joined = Joined {
+        first: source,
+        second: second.primitive().clone(),
+    };
+    if !B::reads_joined(&joined, &filter) {
+        drop((joined, filter));
+        let whole = Autodiff::<B, C>::float_cat(vec![first, second], 1);
+        return match depth {
+            None => Autodiff::<B, C>::same_conv2d(whole, weight),
+            Some(depth) => Autodiff::<B, C>::same_conv3d(whole, weight, depth),
+        };
+    }
+    let nodes = [first.node(), second.node(), weight.node()];
+    let now = Joined {
+        first: Source::Image(first.into_primitive()),
+        second: second.into_primitive(),
+    };
+    let output = B::joined_conv(now, filter.clone());
+    match JoinedConv.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(JoinedConvState { joined, filter }, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
+    }
 }
 
 impl<B: Kernels> Backward<B, 1> for Pool {
@@ -330,25 +389,64 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         )
     }
 
-    fn norm_relu_conv2d(
+    fn norm_relu_conv(
         input: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         epsilon: f64,
+        depth: Option<usize>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        norm_relu_conv::<B, C>([input, gamma, beta, weight], epsilon, None).into()
+        norm_conv::<B, C>([input, gamma, beta, weight], None, epsilon, depth).into()
     }
 
-    fn norm_relu_conv3d(
+    fn norm_relu_conv_bias(
         input: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
         epsilon: f64,
-        depth: usize,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        norm_relu_conv::<B, C>([input, gamma, beta, weight], epsilon, Some(depth)).into()
+        norm_conv::<B, C>([input, gamma, beta, weight], Some(bias), epsilon, None).into()
+    }
+
+    fn joined_conv(
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        depth: Option<usize>,
+    ) -> FloatTensor<Self> {
+        let source = Source::Image(first.primitive().clone());
+        joined_conv::<B, C>([first, second, weight], source, depth)
+    }
+
+    fn norm_joined_conv(
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        epsilon: f64,
+        depth: Option<usize>,
+    ) -> FloatTensor<Self> {
+        let norm = norm.into_primitive();
+        let channels = norm.shape()[1];
+        let row = |i: isize| {
+            let row = [Slice::new(i, Some(i + 1), 1), Slice::new(0, None, 1)];
+            B::float_reshape(B::float_slice(norm.clone(), &row), Shape::new([channels]))
+        };
+        let source = Source::Norm(NormState {
+            input: input.into_primitive(),
+            gamma: row(0),
+            beta: row(1),
+            mean: row(2),
+            variance: row(3),
+            epsilon,
+            relu: true,
+            output: None,
+        });
+        joined_conv::<B, C>([first, second, weight], source, depth)
     }
 
     fn norm_by_statistics(

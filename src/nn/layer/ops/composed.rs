@@ -7,7 +7,7 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Shape};
 
-use super::kernels::NormState;
+use super::kernels::{Filter, Kernels, NormState};
 
 /// Options of a convolution that keeps the size of the image.
 fn same_padding(weight: &impl TensorMetadata) -> ConvOptions<2> {
@@ -176,6 +176,33 @@ pub(super) fn norm_grads<B: Backend>(
         state.epsilon,
         grad,
     )
+}
+
+/// The output of the convolution comes back as that of the normalisation.
+pub(super) fn norm_conv<B: Kernels>(
+    input: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+    epsilon: f64,
+    filter: Filter<B>,
+) -> BatchNormTrain<B> {
+    let mut norm = B::norm(input, gamma, beta, epsilon, true);
+    norm.output = filter.conv(norm.output);
+    norm
+}
+
+/// What lies between is made again.
+pub(super) fn norm_conv_grads<B: Kernels>(
+    mut norm: NormState<B>,
+    filter: Filter<B>,
+    grad: FloatTensor<B>,
+) -> (FloatTensor<B>, BatchNormTrainBackward<B>) {
+    let between = B::norm_by(norm.clone());
+    let weight = filter.clone().weight_grad(between.clone(), grad.clone());
+    norm.output = B::keeps_output(&norm.input).then_some(between);
+    // Of an image of this size only the size is needed.
+    let grad = filter.input_grad(norm.input.clone(), grad);
+    (weight, B::norm_grads(norm, grad))
 }
 
 pub(super) fn pool<B: Backend>(input: FloatTensor<B>) -> FloatTensor<B> {

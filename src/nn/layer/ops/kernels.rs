@@ -1,8 +1,9 @@
 //! What a device supplies for the layers.
 
-use burn::backend::Backend;
 use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, TensorMetadata};
+use burn::tensor::Slice;
 
 use super::{composed, volume};
 
@@ -25,6 +26,118 @@ pub struct NormState<B: Backend> {
     pub relu: bool,
     /// What came out, where the kernels keep it ([`Kernels::keeps_output`]).
     pub output: Option<FloatTensor<B>>,
+}
+
+/// A convolution, but for what it reads.
+#[derive(Clone, Debug)]
+pub struct Filter<B: Backend> {
+    /// `[out, in, k, k]`, of volumes `[out, in, 3, 3, 3]`.
+    pub weight: FloatTensor<B>,
+    /// `[out]`; of images only.
+    pub bias: Option<FloatTensor<B>>,
+    /// Slices of a volume, where it is one of volumes.
+    pub depth: Option<usize>,
+}
+
+impl<B: Kernels> Filter<B> {
+    /// Of images.
+    pub fn new(weight: FloatTensor<B>, bias: Option<FloatTensor<B>>) -> Self {
+        Self {
+            weight,
+            bias,
+            depth: None,
+        }
+    }
+
+    /// The same of volumes of `depth` slices.
+    pub fn of_volumes(self, depth: usize) -> Self {
+        Self {
+            depth: Some(depth),
+            ..self
+        }
+    }
+
+    /// Its output.
+    pub fn conv(self, input: FloatTensor<B>) -> FloatTensor<B> {
+        match self.depth {
+            None => B::conv(input, self.weight, self.bias),
+            Some(depth) => B::volume_conv(input, self.weight, depth),
+        }
+    }
+
+    /// Gradient of its weight.
+    pub fn weight_grad(self, input: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+        match self.depth {
+            None => B::conv_weight_grad(input, self.weight, grad),
+            Some(depth) => B::volume_conv_weight_grad(input, self.weight, grad, depth),
+        }
+    }
+
+    /// Gradient of its input, of which only the sizes matter.
+    pub fn input_grad(self, input: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
+        match self.depth {
+            None => B::conv_input_grad(input, self.weight, grad),
+            Some(depth) => {
+                drop(input);
+                B::volume_conv_input_grad(self.weight, grad, depth)
+            }
+        }
+    }
+
+    /// The part of it that reads `count` channels from `start` on.
+    pub fn of_channels(&self, start: usize, count: usize) -> Self {
+        let part = Slice::new(start as isize, Some((start + count) as isize), 1);
+        let mut slices = vec![Slice::new(0, None, 1); self.weight.shape().num_dims()];
+        slices[1] = part;
+        Self {
+            weight: B::float_slice(self.weight.clone(), &slices),
+            bias: None,
+            depth: self.depth,
+        }
+    }
+}
+
+/// An image, or what makes it.
+#[derive(Clone, Debug)]
+pub enum Source<B: Backend> {
+    /// `[n, c, h, w]`.
+    Image(FloatTensor<B>),
+    /// A normalisation by given statistics.
+    Norm(NormState<B>),
+}
+
+impl<B: Kernels> Source<B> {
+    /// The image.
+    pub fn image(self) -> FloatTensor<B> {
+        match self {
+            Self::Image(image) => image,
+            Self::Norm(state) => B::norm_by(state),
+        }
+    }
+
+    /// A tensor of the shape of the image.
+    pub fn alike(&self) -> &FloatTensor<B> {
+        match self {
+            Self::Image(image) => image,
+            Self::Norm(state) => &state.input,
+        }
+    }
+}
+
+/// Two images whose channels follow one another.
+#[derive(Clone, Debug)]
+pub struct Joined<B: Backend> {
+    /// The first channels.
+    pub first: Source<B>,
+    /// Those behind them, `[n, c, h, w]`.
+    pub second: FloatTensor<B>,
+}
+
+impl<B: Kernels> Joined<B> {
+    /// As one image.
+    pub fn whole(self) -> FloatTensor<B> {
+        B::float_cat(vec![self.first.image(), self.second], 1)
+    }
 }
 
 /// Forward and backward of the layers on plain tensors; by default composed of burn's operations.
@@ -88,6 +201,26 @@ pub trait Kernels: Backend {
         volume::conv_weight_grad::<Self>(input, weight, grad, depth)
     }
 
+    /// Whether [`joined_conv`](Self::joined_conv) and its gradients read both images as they lie, and
+    /// normalise on the way, so that nothing is gained by keeping them as one.
+    fn reads_joined(_joined: &Joined<Self>, _filter: &Filter<Self>) -> bool {
+        false
+    }
+
+    /// Convolution of two images whose channels follow one another.
+    fn joined_conv(joined: Joined<Self>, filter: Filter<Self>) -> FloatTensor<Self> {
+        filter.conv(joined.whole())
+    }
+
+    /// Gradient of the weight of [`joined_conv`](Self::joined_conv).
+    fn joined_weight_grad(
+        joined: Joined<Self>,
+        filter: Filter<Self>,
+        grad: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        filter.weight_grad(joined.whole(), grad)
+    }
+
     /// Gradient of a bias: sum of `[n, c, h, w]` to `[c]`.
     fn bias_grad(grad: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::bias_grad::<Self>(grad)
@@ -121,6 +254,28 @@ pub trait Kernels: Backend {
         relu: bool,
     ) -> BatchNormTrain<Self> {
         composed::norm::<Self>(input, gamma, beta, epsilon, relu)
+    }
+
+    /// [`norm`](Self::norm) with ReLU, then the convolution of what comes of it, whose output comes
+    /// back with the statistics.
+    fn norm_conv(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+        filter: Filter<Self>,
+    ) -> BatchNormTrain<Self> {
+        composed::norm_conv::<Self>(input, gamma, beta, epsilon, filter)
+    }
+
+    /// Gradients of [`norm_conv`](Self::norm_conv): that of the weight, and those of the
+    /// normalisation.
+    fn norm_conv_grads(
+        norm: NormState<Self>,
+        filter: Filter<Self>,
+        grad: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, BatchNormTrainBackward<Self>) {
+        composed::norm_conv_grads::<Self>(norm, filter, grad)
     }
 
     /// Batch normalisation by given statistics, then ReLU where asked for.

@@ -76,26 +76,51 @@ pub trait LayerOps: Backend {
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`norm_by_batch`](Self::norm_by_batch) with ReLU, then [`same_conv2d`](Self::same_conv2d).
-    /// What lies between the two is made again in the backward pass instead of kept: a quarter of
-    /// the memory of a block for one more pass over it.
-    fn norm_relu_conv2d(
+    /// [`norm_by_batch`](Self::norm_by_batch) with ReLU, then [`same_conv2d`](Self::same_conv2d), or
+    /// [`same_conv3d`](Self::same_conv3d) where a `depth` is given. What lies between the two is made
+    /// again in the backward pass instead of kept: a quarter of the memory of a block for one more
+    /// pass over it, or for none where a convolution normalises what it reads.
+    fn norm_relu_conv(
         input: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        epsilon: f64,
+        depth: Option<usize>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// [`norm_relu_conv`](Self::norm_relu_conv) of images, plus a bias `[out]`.
+    fn norm_relu_conv_bias(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// [`norm_relu_conv2d`](Self::norm_relu_conv2d) with [`same_conv3d`](Self::same_conv3d) behind.
-    fn norm_relu_conv3d(
-        input: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
+    /// [`same_conv2d`](Self::same_conv2d), or [`same_conv3d`](Self::same_conv3d) where a `depth` is
+    /// given, of two images whose channels follow one another; they are put together only where the
+    /// device cannot read them as they lie.
+    fn joined_conv(
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
         weight: FloatTensor<Self>,
+        depth: Option<usize>,
+    ) -> FloatTensor<Self>;
+
+    /// [`joined_conv`](Self::joined_conv) where batch normalisation and ReLU made `first` of `input`;
+    /// `norm` `[4, c]` holds its scale, shift, mean and biased variance. For the backward pass the input
+    /// is kept instead of `first`: it is kept anyway.
+    fn norm_joined_conv(
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
         epsilon: f64,
-        depth: usize,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+        depth: Option<usize>,
+    ) -> FloatTensor<Self>;
 
     /// Batch normalisation by given statistics (mean and biased variance), then ReLU where
     /// `relu`.
@@ -171,40 +196,53 @@ pub(super) fn norm_by_batch(
     with_statistics(output, [mean, variance])
 }
 
-/// [`LayerOps::norm_relu_conv2d`] on tensors: output, mean, biased variance.
-pub(super) fn norm_relu_conv2d(
+/// [`LayerOps::norm_relu_conv`] on tensors, with a weight of images or of volumes of `depth` slices,
+/// of images with a bias where there is one: output, mean, biased variance.
+pub(super) fn norm_relu_conv<const D: usize>(
     input: Tensor<4>,
     [gamma, beta]: [Tensor<1>; 2],
-    weight: Tensor<4>,
+    weight: Tensor<D>,
+    bias: Option<Tensor<1>>,
     epsilon: f64,
+    depth: Option<usize>,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    let (output, mean, variance) = Dispatch::norm_relu_conv2d(
-        input.into_dispatch(),
-        gamma.into_dispatch(),
-        beta.into_dispatch(),
-        weight.into_dispatch(),
-        epsilon,
-    );
+    let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
+    let (gamma, beta) = (gamma.into_dispatch(), beta.into_dispatch());
+    let (output, mean, variance) = match bias {
+        None => Dispatch::norm_relu_conv(input, gamma, beta, weight, epsilon, depth),
+        Some(bias) => {
+            let bias = bias.into_dispatch();
+            Dispatch::norm_relu_conv_bias(input, gamma, beta, weight, bias, epsilon)
+        }
+    };
     with_statistics(output, [mean, variance])
 }
 
-/// [`LayerOps::norm_relu_conv3d`] on tensors: output, mean, biased variance.
-pub(super) fn norm_relu_conv3d(
+/// [`LayerOps::joined_conv`] on tensors, with a weight of images or of volumes of `depth` slices.
+pub(super) fn joined_conv<const D: usize>(
+    [first, second]: [Tensor<4>; 2],
+    weight: Tensor<D>,
+    depth: Option<usize>,
+) -> Tensor<4> {
+    let (first, second) = (first.into_dispatch(), second.into_dispatch());
+    let weight = weight.into_dispatch();
+    Tensor::from_dispatch(Dispatch::joined_conv(first, second, weight, depth))
+}
+
+/// [`LayerOps::norm_joined_conv`] on tensors.
+pub(super) fn norm_joined_conv<const D: usize>(
+    [first, second]: [Tensor<4>; 2],
+    weight: Tensor<D>,
     input: Tensor<4>,
-    [gamma, beta]: [Tensor<1>; 2],
-    weight: Tensor<5>,
+    norm: Tensor<2>,
     epsilon: f64,
-    depth: usize,
-) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
-    let (output, mean, variance) = Dispatch::norm_relu_conv3d(
-        input.into_dispatch(),
-        gamma.into_dispatch(),
-        beta.into_dispatch(),
-        weight.into_dispatch(),
-        epsilon,
-        depth,
-    );
-    with_statistics(output, [mean, variance])
+    depth: Option<usize>,
+) -> Tensor<4> {
+    let (first, second) = (first.into_dispatch(), second.into_dispatch());
+    let (input, norm) = (input.into_dispatch(), norm.into_dispatch());
+    let weight = weight.into_dispatch();
+    let output = Dispatch::norm_joined_conv(first, second, weight, input, norm, epsilon, depth);
+    Tensor::from_dispatch(output)
 }
 
 /// Output, mean and variance as tensors.

@@ -2,7 +2,7 @@
 
 use burn::backend::tensor::FloatTensor;
 
-use super::kernels::NormState;
+use super::kernels::{Filter, Joined, NormState, Source};
 use super::{Kernels, LayerOps};
 
 macro_rules! plain {
@@ -50,29 +50,61 @@ macro_rules! plain {
                 (norm.output, norm.mean, norm.variance)
             }
 
-            fn norm_relu_conv2d(
+            fn norm_relu_conv(
                 input: FloatTensor<Self>,
                 gamma: FloatTensor<Self>,
                 beta: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
                 epsilon: f64,
+                depth: Option<usize>,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let norm = Self::norm(input, gamma, beta, epsilon, true);
-                let output = Self::conv(norm.output, weight, None);
-                (output, norm.mean, norm.variance)
+                let filter = Filter::<Self> {
+                    weight,
+                    bias: None,
+                    depth,
+                };
+                let norm = Self::norm_conv(input, gamma, beta, epsilon, filter);
+                (norm.output, norm.mean, norm.variance)
             }
 
-            fn norm_relu_conv3d(
+            fn norm_relu_conv_bias(
                 input: FloatTensor<Self>,
                 gamma: FloatTensor<Self>,
                 beta: FloatTensor<Self>,
                 weight: FloatTensor<Self>,
+                bias: FloatTensor<Self>,
                 epsilon: f64,
-                depth: usize,
             ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-                let norm = Self::norm(input, gamma, beta, epsilon, true);
-                let output = Self::volume_conv(norm.output, weight, depth);
-                (output, norm.mean, norm.variance)
+                let filter = Filter::new(weight, Some(bias));
+                let norm = Self::norm_conv(input, gamma, beta, epsilon, filter);
+                (norm.output, norm.mean, norm.variance)
+            }
+
+            fn joined_conv(
+                first: FloatTensor<Self>,
+                second: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                depth: Option<usize>,
+            ) -> FloatTensor<Self> {
+                let filter = Filter::<Self> {
+                    weight,
+                    bias: None,
+                    depth,
+                };
+                let first = Source::Image(first);
+                Kernels::joined_conv(Joined { first, second }, filter)
+            }
+
+            fn norm_joined_conv(
+                first: FloatTensor<Self>,
+                second: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                _input: FloatTensor<Self>,
+                _norm: FloatTensor<Self>,
+                _epsilon: f64,
+                depth: Option<usize>,
+            ) -> FloatTensor<Self> {
+                <Self as LayerOps>::joined_conv(first, second, weight, depth)
             }
 
             fn norm_by_statistics(

@@ -35,11 +35,18 @@ fn neighbours<B: Kernels>(input: FloatTensor<B>, depth: usize) -> FloatTensor<B>
 }
 
 /// `[out, in, 3, 3, 3]` as the kernel of images of three times the channels, `[out, 3 in, 3, 3]`.
-fn flat<B: Kernels>(weight: FloatTensor<B>) -> FloatTensor<B> {
+pub(super) fn flat<B: Kernels>(weight: FloatTensor<B>) -> FloatTensor<B> {
     let shape = weight.shape();
     let [outputs, inputs] = [shape[0], shape[1]];
     let turned = B::float_permute(weight, &[0, 2, 1, 3, 4]);
     B::float_reshape(turned, Shape::new([outputs, 3 * inputs, 3, 3]))
+}
+
+/// What [`flat`] makes, as it was.
+pub(super) fn solid<B: Kernels>(weight: FloatTensor<B>) -> FloatTensor<B> {
+    let [outputs, inputs, _, _] = sizes(&weight);
+    let weight = B::float_reshape(weight, Shape::new([outputs, 3, inputs / 3, 3, 3]));
+    B::float_permute(weight, &[0, 2, 1, 3, 4])
 }
 
 pub(super) fn conv<B: Kernels>(
@@ -67,9 +74,6 @@ pub(super) fn conv_weight_grad<B: Kernels>(
     grad: FloatTensor<B>,
     depth: usize,
 ) -> FloatTensor<B> {
-    let shape = weight.shape();
-    let [outputs, inputs] = [shape[0], shape[1]];
     let found = B::conv_weight_grad(neighbours::<B>(input, depth), flat::<B>(weight), grad);
-    let found = B::float_reshape(found, Shape::new([outputs, 3, inputs, 3, 3]));
-    B::float_permute(found, &[0, 2, 1, 3, 4])
+    solid::<B>(found)
 }
