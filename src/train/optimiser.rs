@@ -47,6 +47,17 @@ impl Optimiser {
         }
     }
 
+    /// Makes the moments of Adam's rules before the first step, where they start at zero: beside the
+    /// parameters, and not in the gaps that the first step leaves in memory, which later steps need.
+    pub fn reserve<M: Module>(&mut self, module: &M) {
+        if matches!(
+            self.options.kind,
+            OptimiserKind::Adamw | OptimiserKind::Adam
+        ) {
+            module.visit(&mut Reserve { optimiser: self });
+        }
+    }
+
     /// One update of `module` at learning rate `lr`.
     #[must_use]
     pub fn step<M: Module>(&mut self, lr: f64, module: M, mut gradients: GradientsParams) -> M {
@@ -246,6 +257,22 @@ fn trusted<const D: usize>(value: &Tensor<D>, gradient: Tensor<D>, trust: f64) -
     gradient * scale.mask_fill(none, 1.0).reshape([1; D])
 }
 
+struct Reserve<'a> {
+    optimiser: &'a mut Optimiser,
+}
+
+impl ModuleVisitor for Reserve<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let new = self.optimiser.first.get::<D>(param.id).is_none();
+        if new && value.is_require_grad() {
+            let zeros = value.inner().zeros_like();
+            self.optimiser.second.register(param.id, zeros.zeros_like());
+            self.optimiser.first.register(param.id, zeros);
+        }
+    }
+}
+
 struct Export<'a> {
     path: ModulePath,
     optimiser: &'a Optimiser,
@@ -364,6 +391,22 @@ mod tests {
                 assert!((step - lr).abs() < 1e-5, "{name}: {step}");
             }
         }
+    }
+
+    #[test]
+    fn moments_made_before_the_first_step_change_nothing() {
+        let run = |reserve: bool| {
+            let (conv, x) = model();
+            let mut optimiser = Optimiser::new(&options());
+            if reserve {
+                optimiser.reserve(&conv);
+                // Before a step there is no state.
+                assert_eq!(optimiser.export(&conv), Moments::default());
+            }
+            let conv = optimiser.step(0.01, conv.clone(), gradients(&conv, &x));
+            (Weights::of(&conv), optimiser.export(&conv))
+        };
+        assert_eq!(run(true), run(false));
     }
 
     #[test]

@@ -221,6 +221,7 @@ impl<'a, 'j> Run<'a, 'j> {
         if let Some(snapshot) = run.snapshot_on_disk() {
             model = run.resume(task, model, snapshot)?;
         }
+        run.optimiser.reserve(&model);
         Ok((run, model))
     }
 

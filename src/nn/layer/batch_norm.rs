@@ -244,9 +244,12 @@ mod tests {
         for device in devices() {
             for (dims, _) in CASES {
                 let [n, c, h, w] = dims;
+                // One with a bias, and of kernel 1, as the last of a network is.
+                let last = dims == CASES[0].0;
                 let run = |together: bool| {
                     let mut init = Initialiser::new(5, &device.clone().autodiff());
-                    let conv = Conv2d::init(&mut init, c, 4, 3, false);
+                    let kernel = if last { 1 } else { 3 };
+                    let conv = Conv2d::init(&mut init, c, 4, kernel, last);
                     let norm = BatchNorm2d::init(&mut init, c);
                     let x = leaf_on(&device, 1, dims);
                     let y = if together {
@@ -256,7 +259,7 @@ mod tests {
                     };
                     let pull = constant_on(&device, 4, [n, 4, h, w]);
                     let mut grads = (y.clone() * pull).sum().backward();
-                    vec![
+                    let mut all = vec![
                         numbers(y),
                         numbers(norm.running_mean.value()),
                         numbers(norm.running_var.value()),
@@ -264,7 +267,11 @@ mod tests {
                         numbers(norm.gamma.val().grad_remove(&mut grads).unwrap()),
                         numbers(norm.beta.val().grad_remove(&mut grads).unwrap()),
                         numbers(conv.weight.val().grad_remove(&mut grads).unwrap()),
-                    ]
+                    ];
+                    if let Some(bias) = &conv.bias {
+                        all.push(numbers(bias.val().grad_remove(&mut grads).unwrap()));
+                    }
+                    all
                 };
                 // libtorch normalises by given statistics with other roundings.
                 let tolerance = if device == Device::flex() { 0.0 } else { 1e-5 };

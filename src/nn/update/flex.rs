@@ -1,9 +1,9 @@
-//! AdamW on the pure-Rust device: one pass over parameter, gradient and moments, with the roundings
+//! AdamW on the pure-Rust device: one pass over parameter, gradient and moments, in place, with the roundings
 //! of burn's operations one after the other.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, TensorData};
+use burn::tensor::DType;
 use rayon::prelude::*;
 
 use super::adamw::{Adamw, Rounded, UpdateOps};
@@ -27,28 +27,27 @@ impl UpdateOps for Flex {
         if !fits {
             return composed::adamw::<Self>(parameter, grad, first, second, rule);
         }
-        let shape = parameter.layout().shape().clone();
-        let [p, g, m, v] = [parameter, grad, first, second].map(|t| t.to_contiguous());
-        // Contiguous and of this type, so there always is a slice.
-        let [p, g, m, v]: [&[f32]; 4] = [&p, &g, &m, &v].map(|t| t.as_slice().unwrap_or_default());
-        let mut new = [vec![0.0; p.len()], vec![0.0; p.len()], vec![0.0; p.len()]];
-        let [new_p, new_m, new_v] = &mut new;
+        // Their memory is written again, where nothing else holds it.
+        let [mut p, mut m, mut v] = [parameter, first, second].map(FlexTensor::into_data);
+        let g = grad.into_data();
         let rule = rule.rounded();
-        let old = p.par_chunks(CHUNK).zip(g.par_chunks(CHUNK));
-        let old = old.zip(m.par_chunks(CHUNK)).zip(v.par_chunks(CHUNK));
-        let new_moments = new_m.par_chunks_mut(CHUNK).zip(new_v.par_chunks_mut(CHUNK));
-        old.zip(new_p.par_chunks_mut(CHUNK).zip(new_moments))
-            .for_each(|((((p, g), m), v), (new_p, (new_m, new_v)))| {
-                update([p, g, m, v], [new_p, new_m, new_v], &rule);
-            });
-        let [p, m, v] =
-            new.map(|values| FlexTensor::from_data(TensorData::new(values, shape.clone())));
+        {
+            // In order and of this type, so there always is a slice.
+            let [p, m, v] = [&mut p, &mut m, &mut v].map(|t| t.as_mut_slice().unwrap_or_default());
+            let g: &[f32] = g.as_slice().unwrap_or_default();
+            let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
+            p.par_chunks_mut(CHUNK)
+                .zip(g.par_chunks(CHUNK))
+                .zip(moments)
+                .for_each(|((p, g), (m, v))| update(p, g, [m, v], &rule));
+        }
+        let [p, m, v] = [p, m, v].map(FlexTensor::from_data);
         (p, m, v)
     }
 }
 
 /// All slices are of one length.
-fn update([p, g, m, v]: [&[f32]; 4], [new_p, new_m, new_v]: [&mut [f32]; 3], rule: &Rounded) {
+fn update(p: &mut [f32], g: &[f32], [m, v]: [&mut [f32]; 2], rule: &Rounded) {
     let Rounded {
         betas: [b1, b2],
         rest: [rest_1, rest_2],
@@ -57,14 +56,10 @@ fn update([p, g, m, v]: [&[f32]; 4], [new_p, new_m, new_v]: [&mut [f32]; 3], rul
         keep,
         lr,
     } = *rule;
-    let old = p.iter().zip(g).zip(m.iter().zip(v));
-    let new = new_p.iter_mut().zip(new_m.iter_mut().zip(new_v));
-    for (((p, g), (m, v)), (new_p, (new_m, new_v))) in old.zip(new) {
-        let first = m * b1 + g * rest_1;
-        let second = v * b2 + g * g * rest_2;
-        let delta = first / correction_1 / ((second / correction_2).sqrt() + epsilon);
-        *new_p = p * keep - delta * lr;
-        *new_m = first;
-        *new_v = second;
+    for ((p, g), (m, v)) in p.iter_mut().zip(g).zip(m.iter_mut().zip(v)) {
+        *m = *m * b1 + g * rest_1;
+        *v = *v * b2 + g * g * rest_2;
+        let delta = *m / correction_1 / ((*v / correction_2).sqrt() + epsilon);
+        *p = *p * keep - delta * lr;
     }
 }
