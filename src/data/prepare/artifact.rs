@@ -140,12 +140,15 @@ pub(super) struct ArtifactWriter {
     path: PathBuf,
     out: BufWriter<NamedTempFile>,
     places: HashMap<&'static str, u64>,
-    /// Planes that have not gone to `out` yet.
+    /// Room for planes; the first `waiting` bytes have not gone to `out` yet.
     planes: Vec<u8>,
+    waiting: usize,
+    /// Bytes of the whole file, until they are reserved.
+    length: Option<u64>,
 }
 
-/// Bytes of planes that go to the file at a time.
-const TOGETHER: usize = 1 << 20;
+/// Bytes of planes that go to the file at a time: few calls, and still in the cache.
+const TOGETHER: usize = 1 << 19;
 
 impl ArtifactWriter {
     /// Starts the file beside `path`; it appears there with [`ArtifactWriter::finish`].
@@ -204,6 +207,8 @@ impl ArtifactWriter {
             out: BufWriter::with_capacity(1 << 16, file),
             places,
             planes: Vec::new(),
+            waiting: 0,
+            length: Some(start + end as u64),
         };
         writer.bytes(&(header.len() as u64).to_le_bytes())?;
         writer.bytes(&header)?;
@@ -236,34 +241,46 @@ impl ArtifactWriter {
         values: &[f32],
         precision: Precision,
     ) -> Result<(), PrepareError> {
-        let before = self.planes.len();
+        let size = match precision {
+            Precision::F32 => 4,
+            Precision::F16 => 2,
+        };
+        let end = self.waiting + size * values.len();
+        // Grows only: what was written once is not cleared again.
+        if self.planes.len() < end {
+            self.planes.resize(end, 0);
+        }
+        let out = &mut self.planes[self.waiting..end];
         match precision {
             Precision::F32 => {
-                self.planes.resize(before + 4 * values.len(), 0);
-                let bytes = self.planes[before..].as_chunks_mut::<4>().0;
-                for (bytes, v) in bytes.iter_mut().zip(values) {
+                for (bytes, v) in out.as_chunks_mut::<4>().0.iter_mut().zip(values) {
                     *bytes = v.to_le_bytes();
                 }
             }
             Precision::F16 => {
-                self.planes.resize(before + 2 * values.len(), 0);
-                let bytes = self.planes[before..].as_chunks_mut::<2>().0;
-                for (bytes, &v) in bytes.iter_mut().zip(values) {
+                for (bytes, &v) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
                     *bytes = half::f16::from_f32(v).to_le_bytes();
                 }
             }
         }
-        if self.planes.len() < TOGETHER {
+        self.waiting = end;
+        if end < TOGETHER {
             return Ok(());
         }
         self.write_planes()
     }
 
     fn write_planes(&mut self) -> Result<(), PrepareError> {
+        // Not before there are voxels: what a header claims takes no room on the disk.
+        if self.waiting > 0
+            && let Some(length) = self.length.take()
+        {
+            reserve(self.out.get_ref().as_file(), length);
+        }
         self.out
-            .write_all(&self.planes)
+            .write_all(&self.planes[..self.waiting])
             .map_err(|e| PrepareError::io(&self.path, e))?;
-        self.planes.clear();
+        self.waiting = 0;
         Ok(())
     }
 
@@ -278,4 +295,17 @@ impl ArtifactWriter {
             .map_err(|e| PrepareError::io(&self.path, e.error))?;
         Ok(())
     }
+}
+
+/// Asks for the room on the disk at once, which makes writing faster. Where that is not to be had,
+/// writing finds out what there is.
+fn reserve(file: &File, length: u64) {
+    #[cfg(target_os = "linux")]
+    if let Ok(length) = libc::off_t::try_from(length) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the file is open; the call touches no memory.
+        let _ = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, length);
 }
