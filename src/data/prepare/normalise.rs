@@ -73,9 +73,9 @@ impl Scaling {
             scores_zero: !score_nonzero,
         };
         if zscore.enabled {
-            let clipped = part(score_nonzero).iter().map(|&v| scaling.clip(v));
-            scaling.moments =
-                zscore::moments(clipped).map(|(mean, std)| (mean, std.max(zscore::STD_FLOOR)));
+            let clip = |from: &[f32], to: &mut [f32]| clip_all(from, to, &scaling);
+            scaling.moments = zscore::moments_of(part(score_nonzero), clip)
+                .map(|(mean, std)| (mean, std.max(zscore::STD_FLOOR)));
         }
         scaling
     }
