@@ -48,20 +48,31 @@ impl Window {
 
     /// Cuts the window out of one slice of `full` `[height, width]`.
     pub(super) fn cut<T: Copy>(&self, slice: &[T], full: [usize; 2], pad: T, out: &mut [T]) {
-        self.cut_with(slice, full, pad, out, |from, to| to.copy_from_slice(from));
+        self.cut_with(full, pad, out, |first, row| {
+            row.copy_from_slice(&slice[first..first + row.len()]);
+        });
     }
 
-    /// [`Window::cut`] that passes every row through `each(row of the slice, row of the window)`.
+    /// [`Window::cut`] of a slice that `each(first pixel in the slice, row of the window)` reads.
     pub(super) fn cut_with<T: Copy>(
         &self,
-        slice: &[T],
         full: [usize; 2],
         pad: T,
         out: &mut [T],
-        mut each: impl FnMut(&[T], &mut [T]),
+        mut each: impl FnMut(usize, &mut [T]),
     ) {
-        out.fill(pad);
-        self.rows(full, |from, to| each(&slice[from], &mut out[to]));
+        self.pad(full, pad, out);
+        self.rows(full, |from, to| each(from.start, &mut out[to]));
+    }
+
+    /// Fills what lies beyond the grid with `pad`.
+    pub(super) fn pad<T: Copy>(&self, full: [usize; 2], pad: T, out: &mut [T]) {
+        let mut done = 0;
+        self.rows(full, |_, to| {
+            out[done..to.start].fill(pad);
+            done = to.end;
+        });
+        out[done..].fill(pad);
     }
 
     /// Puts the window back into one slice of `full`.

@@ -11,6 +11,7 @@ mod pipeline;
 mod reader;
 mod resample;
 mod slices;
+mod source;
 mod target;
 mod zscore;
 

@@ -48,6 +48,16 @@ impl Scaling {
             || (zscore.enabled && zscore::nonzero_only(zscore.mask, kind))
     }
 
+    /// Whether [`Scaling::of`] wants to know all values.
+    pub(super) fn asks_for_all(
+        kind: ModalityKind,
+        clip: &ClipOptions,
+        zscore: &ZscoreOptions,
+    ) -> bool {
+        (clip.enabled && !clip::nonzero_only(clip.base, kind))
+            || (zscore.enabled && !zscore::nonzero_only(zscore.mask, kind))
+    }
+
     /// For `values`, of which `nonzero` are those that are not 0, where they are asked for.
     pub(super) fn of(
         values: &[f32],

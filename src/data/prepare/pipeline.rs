@@ -1,6 +1,6 @@
 //! One case from its files to its prepared file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +9,11 @@ use super::clip;
 use super::crop::Window;
 use super::error::PrepareError;
 use super::grid::Grid;
-use super::normalise::Scaling;
-use super::resample::{Edge, is_identity, resample, resample_labels};
+use super::resample::{Edge, resample_labels};
+use super::source::Source;
 use super::target::{Target, target_grid};
-use crate::data::case::{Case, ImageFile, ModalityKind, Region};
-use crate::data::volume::{Room, read_header, read_labels_into, read_volume_into};
+use crate::data::case::{Case, ModalityKind, Region};
+use crate::data::volume::{Header, Room, Stored, read_header, read_labels_into, read_volume_into};
 use crate::options::{CropMode, PrepareOptions};
 use crate::wide::wide;
 
@@ -66,14 +66,14 @@ pub fn prepare_case(
 /// Memory that one case after the other can be prepared in.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Values of a modality on the full grid.
-    values: Vec<f32>,
+    /// Values of a modality on the full grid, where the file does not have them as they are.
+    pub(super) values: Vec<f32>,
     /// Those that are not 0.
-    nonzero: Vec<f32>,
+    pub(super) nonzero: Vec<f32>,
     /// Labels on the full grid.
     labels: Vec<u8>,
     /// To unpack files in.
-    room: Room,
+    pub(super) room: Room,
 }
 
 /// How the cases of a data set are prepared.
@@ -189,13 +189,11 @@ impl Preparation<'_> {
         let slices = meta.slices();
         let mut foreground = vec![false; slices * window.pixels()];
         writer.begin("image")?;
-        let mut plane = vec![0.0; window.pixels()];
+        let mut raw = vec![0.0; window.pixels()];
+        let mut plane = raw.clone();
         for source in &sources {
-            source.sample(case, &target, options, Some(&mut warnings), scratch)?;
-            let Scratch {
-                values, nonzero, ..
-            } = &*scratch;
-            let scaling = Scaling::of(values, nonzero, source.kind, &options.clip, &options.zscore);
+            let sampled = source.sample(case, &target, options, Some(&mut warnings), scratch)?;
+            let scaling = sampled.scaling(source.kind, options);
             // After the z-score the mean is 0, which is background; before it, air is what lies outside.
             let pad = if options.zscore.enabled {
                 0.0
@@ -203,12 +201,14 @@ impl Preparation<'_> {
                 source.kind.outside()
             };
             let flags = foreground.chunks_exact_mut(window.pixels());
-            for (slice, flags) in values.chunks_exact(full[0] * full[1]).zip(flags) {
-                window.cut(slice, full, source.kind.outside(), &mut plane);
-                mark_foreground(flags, &plane, source.kind);
-                window.cut_with(slice, full, pad, &mut plane, |from, to| {
-                    scaling.apply(from, to);
+            for (z, flags) in flags.enumerate() {
+                let slice = z * full[0] * full[1];
+                window.cut_with(full, source.kind.outside(), &mut raw, |first, row| {
+                    sampled.read(slice + first, row);
                 });
+                mark_foreground(flags, &raw, source.kind);
+                scaling.apply(&raw, &mut plane);
+                window.pad(full, pad, &mut plane);
                 writer.plane(&plane, options.precision)?;
             }
         }
@@ -274,7 +274,7 @@ fn check(options: &PrepareOptions) -> Result<(), PrepareError> {
     clip::check(&options.clip)
 }
 
-fn warn_all(warnings: &mut Vec<String>, name: &str, lines: &[String]) {
+pub(super) fn warn_all(warnings: &mut Vec<String>, name: &str, lines: &[String]) {
     warnings.extend(lines.iter().map(|line| format!("{name}: {line}")));
 }
 
@@ -284,14 +284,6 @@ wide! {
             *flag |= is_foreground(v, kind);
         }
     }
-
-    fn all_finite(values: &[f32]) -> bool {
-        let mut all = true;
-        for v in values {
-            all &= v.is_finite();
-        }
-        all
-    }
 }
 
 /// Whether a voxel, before clipping, shows anything: for CT all that is denser than nothing at all.
@@ -300,92 +292,6 @@ fn is_foreground(v: f32, kind: ModalityKind) -> bool {
     match kind {
         ModalityKind::Ct => v > kind.outside(),
         ModalityKind::Mr | ModalityKind::Pet => v != 0.0,
-    }
-}
-
-/// An image file, looked at but not read.
-struct Source<'a> {
-    name: &'a str,
-    path: PathBuf,
-    channel: Option<usize>,
-    kind: ModalityKind,
-    grid: Grid,
-}
-
-impl<'a> Source<'a> {
-    fn open(
-        root: &Path,
-        name: &'a str,
-        image: &ImageFile,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self, PrepareError> {
-        let path = root.join(&image.path);
-        let header = read_header(&path)?;
-        warn_all(warnings, name, &header.warnings);
-        Ok(Self {
-            name,
-            path,
-            channel: image.channel,
-            kind: image.kind,
-            grid: Grid::of(&header),
-        })
-    }
-
-    /// Fills `scratch` with the values on the full grid, all finite, and with those that are not 0
-    /// where the normalisation asks for them.
-    fn sample(
-        &self,
-        case: &Case,
-        target: &Target,
-        options: &PrepareOptions,
-        warnings: Option<&mut Vec<String>>,
-        scratch: &mut Scratch,
-    ) -> Result<(), PrepareError> {
-        let spare = std::mem::take(&mut scratch.values);
-        let nonzero = &mut scratch.nonzero;
-        nonzero.clear();
-        let asked = Scaling::asks_for_nonzero(self.kind, &options.clip, &options.zscore);
-        let mut finite = true;
-        let room = &mut scratch.room;
-        let mut volume = read_volume_into(&self.path, self.channel, spare, room, |piece| {
-            finite &= all_finite(piece);
-            if asked {
-                clip::keep_nonzero(piece, nonzero);
-            }
-        })?;
-        let mut replaced = 0_u64;
-        if !finite {
-            for v in volume.data.iter_mut().filter(|v| !v.is_finite()) {
-                *v = self.kind.outside();
-                replaced += 1;
-            }
-        }
-        if let Some(warnings) = warnings.filter(|_| replaced > 0) {
-            warnings.push(format!(
-                "{}: {replaced} voxels are not finite, taken as {}",
-                self.name,
-                self.kind.outside()
-            ));
-        }
-        let (affine, continued) = target.approach(&self.grid);
-        volume.affine = affine;
-        let edge = if continued {
-            Edge::Clamp
-        } else {
-            Edge::Fill(self.kind.outside())
-        };
-        let own = Grid {
-            shape: volume.shape,
-            affine,
-        };
-        let as_read = replaced == 0 && is_identity(&own, &target.grid);
-        scratch.values = resample(volume, &target.grid, options.resample.image, edge)
-            .map_err(|why| PrepareError::case(&case.id, format!("{}: {why}", self.name)))?;
-        if asked && !as_read {
-            nonzero.clear();
-            clip::keep_nonzero(&scratch.values, nonzero);
-        }
-        Ok(())
     }
 }
 
@@ -399,9 +305,11 @@ fn brain_window(
 ) -> Result<Window, PrepareError> {
     let [nx, ny, _] = target.grid.shape;
     let (mut low, mut high) = ([ny, nx], [0, 0]);
+    let mut row = vec![0.0; nx];
     for source in sources {
-        source.sample(case, target, options, None, scratch)?;
-        for (i, row) in scratch.values.chunks_exact(nx).enumerate() {
+        let sampled = source.sample(case, target, options, None, scratch)?;
+        for i in 0..target.grid.voxels() / nx {
+            sampled.read(i * nx, &mut row);
             let inside = |v: &f32| is_foreground(*v, source.kind);
             let (Some(first), Some(last)) =
                 (row.iter().position(inside), row.iter().rposition(inside))

@@ -43,11 +43,12 @@ pub struct LabelVolume {
 /// # Errors
 /// As [`read_header`]; the voxels are cut short or corrupt; the channel is missing or not named.
 pub fn read_volume(path: &Path, channel: Option<usize>) -> Result<Volume, VolumeError> {
-    read_volume_into(path, channel, Vec::new(), &mut Room::default(), |_| ())
+    let room = Some(&mut Room::default());
+    read_volume_into(path, channel, Vec::new(), room, |_| ())
 }
 
 /// [`read_volume`] into the room of `data`, whose content is lost: memory that was in use already
-/// costs nothing to get. `look` sees all values, piece by piece and in order, while they are at hand.
+/// costs nothing to get. Where there is `room`, the file may be unpacked in it at once. `look` sees all values, piece by piece and in order, while they are at hand.
 ///
 /// # Errors
 /// As [`read_volume`].
@@ -55,7 +56,7 @@ pub(crate) fn read_volume_into(
     path: &Path,
     channel: Option<usize>,
     mut data: Vec<f32>,
-    room: &mut Room,
+    room: Option<&mut Room>,
     mut look: impl FnMut(&[f32]),
 ) -> Result<Volume, VolumeError> {
     let header = read_header(path)?;
@@ -63,7 +64,7 @@ pub(crate) fn read_volume_into(
     let (slope, inter) = (header.slope, header.inter);
     let scaled = slope != 1.0 || inter != 0.0;
     data.clear();
-    stream(&header, first, count, Some(room), |bytes, total| {
+    stream(&header, first, count, room, |bytes, total| {
         grow(&mut data, bytes.len() / header.dtype.size(), total);
         let before = data.len();
         header.dtype.decode_f32(header.order, bytes, &mut data);
@@ -144,7 +145,7 @@ pub(crate) fn read_labels_into(
 }
 
 /// First voxel and number of voxels of a channel.
-fn select(
+pub(super) fn select(
     path: &Path,
     header: &Header,
     channel: Option<usize>,
@@ -227,10 +228,8 @@ pub(super) fn stream(
         ));
     }
     let start = header.offset + (first * size) as u64;
-    if let Source::Gzip { compressed, .. } = source
-        && header.channels() == 1
-        && let Some(room) = room
-        && let Some(bytes) = room.unpack(path, compressed, end)
+    if let Some(room) = room
+        && let Some(bytes) = whole_file(header, &source, room)
     {
         for bytes in bytes[start as usize..].chunks(CHUNK) {
             sink(bytes, Reserve::Known(count))?;
@@ -262,6 +261,24 @@ pub(super) fn stream(
             .map_err(|e| broken(path, &e, count, count))?;
     }
     Ok(())
+}
+
+/// The content of `source`, the file of `header`'s voxels, unpacked at once in `room`, where it is one
+/// for that.
+pub(super) fn whole_file<'a>(
+    header: &Header,
+    source: &Source,
+    room: &'a mut Room,
+) -> Option<&'a [u8]> {
+    let Source::Gzip { compressed, .. } = *source else {
+        return None;
+    };
+    let bytes = header.voxels_per_channel() * header.channels() * header.dtype.size();
+    let end = header.offset.saturating_add(bytes as u64);
+    // Of several volumes one is wanted: not worth the room of all.
+    (header.channels() == 1)
+        .then(|| room.unpack(&header.voxels, compressed, end))
+        .flatten()
 }
 
 /// Words for a failed read after `done` of `count` voxels.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::wide::wide;
+
 /// Byte order of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -184,9 +186,28 @@ impl ScalarType {
     }
 }
 
+wide! {
+    /// [`ScalarType::decode_f32`] into a place that is there already, of as many values.
+    pub(super) fn decode_into(scalar: ScalarType, order: ByteOrder, bytes: &[u8], out: &mut [f32]) {
+        match scalar {
+            ScalarType::Int64 | ScalarType::Uint64 => decode!(scalar, order, bytes, |voxels| {
+                for (out, v) in out.iter_mut().zip(voxels) {
+                    *out = v as f64 as f32;
+                }
+            }),
+            _ => decode!(scalar, order, bytes, |voxels| {
+                for (out, v) in out.iter_mut().zip(voxels) {
+                    *out = v as f32;
+                }
+            }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wide::levels::at_each;
 
     #[test]
     fn codes_come_back() {
@@ -216,6 +237,14 @@ mod tests {
                 scalar.decode_f32(order, &bytes, &mut short);
                 let rounded = long.iter().map(|&v| (v as f32).to_bits());
                 assert!(rounded.eq(short.iter().map(|v| v.to_bits())), "{scalar:?}");
+                for placed in at_each(|| {
+                    let mut placed = vec![0.5; long.len()];
+                    decode_into(scalar, order, &bytes, &mut placed);
+                    placed
+                }) {
+                    let same = placed.iter().map(|v| v.to_bits());
+                    assert!(same.eq(short.iter().map(|v| v.to_bits())), "{scalar:?}");
+                }
                 let mut labels = Vec::new();
                 match scalar.decode_labels(order, &bytes, &mut labels) {
                     None => assert!(matches!(scalar, ScalarType::Float32 | ScalarType::Float64)),
