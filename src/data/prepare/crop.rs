@@ -48,21 +48,8 @@ impl Window {
 
     /// Cuts the window out of one slice of `full` `[height, width]`.
     pub(super) fn cut<T: Copy>(&self, slice: &[T], full: [usize; 2], pad: T, out: &mut [T]) {
-        self.cut_with(full, pad, out, |first, row| {
-            row.copy_from_slice(&slice[first..first + row.len()]);
-        });
-    }
-
-    /// [`Window::cut`] of a slice that `each(first pixel in the slice, row of the window)` reads.
-    pub(super) fn cut_with<T: Copy>(
-        &self,
-        full: [usize; 2],
-        pad: T,
-        out: &mut [T],
-        mut each: impl FnMut(usize, &mut [T]),
-    ) {
         self.pad(full, pad, out);
-        self.rows(full, |from, to| each(from.start, &mut out[to]));
+        self.rows(full, |from, to| out[to].copy_from_slice(&slice[from]));
     }
 
     /// Fills what lies beyond the grid with `pad`.
@@ -83,7 +70,7 @@ impl Window {
     }
 
     /// Ranges of the rows that slice and window share: in the slice, in the window.
-    fn rows(
+    pub(super) fn rows(
         &self,
         full: [usize; 2],
         mut each: impl FnMut(std::ops::Range<usize>, std::ops::Range<usize>),

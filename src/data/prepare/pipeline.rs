@@ -189,26 +189,32 @@ impl Preparation<'_> {
         let slices = meta.slices();
         let mut foreground = vec![false; slices * window.pixels()];
         writer.begin("image")?;
-        let mut raw = vec![0.0; window.pixels()];
-        let mut plane = raw.clone();
+        let mut plane = vec![0.0; window.pixels()];
+        let mut row = vec![0.0; window.size[1]];
         for source in &sources {
+            let kind = source.kind;
             let sampled = source.sample(case, &target, options, Some(&mut warnings), scratch)?;
-            let scaling = sampled.scaling(source.kind, options);
+            let scaling = sampled.scaling(kind, options);
             // After the z-score the mean is 0, which is background; before it, air is what lies outside.
             let pad = if options.zscore.enabled {
                 0.0
             } else {
-                source.kind.outside()
+                kind.outside()
             };
             let flags = foreground.chunks_exact_mut(window.pixels());
             for (z, flags) in flags.enumerate() {
                 let slice = z * full[0] * full[1];
-                window.cut_with(full, source.kind.outside(), &mut raw, |first, row| {
-                    sampled.read(slice + first, row);
-                });
-                mark_foreground(flags, &raw, source.kind);
-                scaling.apply(&raw, &mut plane);
                 window.pad(full, pad, &mut plane);
+                window.rows(full, |from, to| {
+                    let (first, row) = (slice + from.start, &mut row[..to.len()]);
+                    if !is_foreground(0.0, kind) && sampled.is_air(first, row.len()) {
+                        plane[to].fill(0.0);
+                        return;
+                    }
+                    sampled.read(first, row);
+                    mark_foreground(&mut flags[to.clone()], row, kind);
+                    scaling.apply(row, &mut plane[to]);
+                });
                 writer.plane(&plane, options.precision)?;
             }
         }

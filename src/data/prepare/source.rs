@@ -159,6 +159,15 @@ impl Sampled<'_> {
         Scaling::of(all, self.nonzero, kind, &options.clip, &options.zscore)
     }
 
+    /// Whether `count` values from voxel `first` on are 0, and 0 when normalised too; false where that
+    /// is not known.
+    pub(super) fn is_air(&self, first: usize, count: usize) -> bool {
+        match self.values {
+            Values::Stored(stored) => stored.is_air(first, count),
+            Values::Sampled(_) => false,
+        }
+    }
+
     /// The values from voxel `first` on, as many as `out` has room for.
     pub(super) fn read(&self, first: usize, out: &mut [f32]) {
         match self.values {

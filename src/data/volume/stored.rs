@@ -49,7 +49,7 @@ impl<'a> Stored<'a> {
     }
 
     /// Number of voxels.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.bytes.len() / self.dtype.size()
     }
 
@@ -66,17 +66,21 @@ impl<'a> Stored<'a> {
         }
     }
 
+    /// Whether `count` voxels from `first` on are stored as 0 and mean 0.
+    pub(crate) fn is_air(&self, first: usize, count: usize) -> bool {
+        let size = self.dtype.size();
+        !self.is_scaled() && is_blank(&self.bytes[first * size..(first + count) * size])
+    }
+
     /// Shows all values in order, piece by piece, to `look`, but for pieces where all are 0.
     pub(crate) fn pieces(&self, mut look: impl FnMut(&[f32])) {
         let mut values = [0.0; PIECE];
-        let mut first = 0;
-        for bytes in self.bytes.chunks(PIECE * self.dtype.size()) {
-            let piece = &mut values[..bytes.len() / self.dtype.size()];
-            if self.is_scaled() || !is_blank(bytes) {
+        for first in (0..self.len()).step_by(PIECE) {
+            let piece = &mut values[..PIECE.min(self.len() - first)];
+            if !self.is_air(first, piece.len()) {
                 self.decode(first, piece);
                 look(piece);
             }
-            first += piece.len();
         }
     }
 
