@@ -51,37 +51,34 @@ pub fn clip_bounds(
 wide! {
     /// Adds the values that are not 0, in order, to `kept`.
     pub(super) fn keep_nonzero(values: &[f32], kept: &mut Vec<f32>) {
-        let mut part = [0.0; 1 << 12];
-        for chunk in values.chunks(1 << 12) {
-            let mut count = 0;
-            let (groups, rest) = chunk.as_chunks::<64>();
-            for group in groups {
-                let mut zeros = 0;
-                for &v in group {
-                    zeros += u32::from(v == 0.0);
-                }
-                // Most groups are air, or all tissue.
-                if zeros == 0 {
-                    part[count..count + 64].copy_from_slice(group);
-                    count += 64;
-                } else if zeros < 64 {
-                    sift(group, &mut part, &mut count);
-                }
+        let (groups, rest) = values.as_chunks::<64>();
+        for group in groups {
+            let mut zeros = 0;
+            for &v in group {
+                zeros += u32::from(v == 0.0);
             }
-            sift(rest, &mut part, &mut count);
-            kept.extend_from_slice(&part[..count]);
+            // Most groups are air, or all tissue.
+            if zeros == 0 {
+                kept.extend_from_slice(group);
+            } else if zeros < 64 {
+                sift(group, kept);
+            }
         }
+        sift(rest, kept);
     }
 }
 
-/// Adds the values that are not 0 to the first `count` of `part`.
+/// Adds the values that are not 0, of at most 64, to `kept`.
 #[inline(always)]
-fn sift(values: &[f32], part: &mut [f32; 1 << 12], count: &mut usize) {
+fn sift(values: &[f32], kept: &mut Vec<f32>) {
+    let mut part = [0.0; 64];
+    let mut count = 0;
     // Without a branch per value: each is written, and the next one over it where it was 0.
     for &v in values {
-        part[*count] = v;
-        *count += usize::from(v != 0.0);
+        part[count] = v;
+        count += usize::from(v != 0.0);
     }
+    kept.extend_from_slice(&part[..count]);
 }
 
 /// The two percentiles over all `values`.

@@ -10,7 +10,7 @@ use super::pipeline::{Scratch, warn_all};
 use super::resample::{Edge, is_identity, resample};
 use super::target::Target;
 use crate::data::case::{Case, ImageFile, ModalityKind};
-use crate::data::volume::{Header, Room, Stored, read_header, read_volume_into};
+use crate::data::volume::{Air, Header, Room, Stored, read_header, read_volume_into};
 use crate::options::PrepareOptions;
 use crate::wide::wide;
 
@@ -67,8 +67,7 @@ impl<'a> Source<'a> {
         let as_read = is_identity(&own, &target.grid);
         let needs = Needs::of(self.kind, options);
         let room = if as_read && !needs.all {
-            if let Some(stored) = self.unpack(needs, nonzero, room)? {
-                let values = Values::Stored(stored);
+            if let Some(values) = self.unpack(needs, nonzero, room)? {
                 return Ok(Sampled { values, nonzero });
             }
             // What could not be unpacked at once need not be tried again.
@@ -114,14 +113,14 @@ impl<'a> Source<'a> {
         needs: Needs,
         nonzero: &mut Vec<f32>,
         room: &'s mut Room,
-    ) -> Result<Option<Stored<'s>>, PrepareError> {
+    ) -> Result<Option<Values<'s>>, PrepareError> {
         nonzero.clear();
         let Some(stored) = Stored::unpack(&self.path, &self.header, self.channel, room)? else {
             return Ok(None);
         };
         let mut finite = true;
-        stored.pieces(|piece| finite &= needs.look(piece, nonzero));
-        Ok(finite.then_some(stored))
+        let air = stored.pieces(|piece| finite &= needs.look(piece, nonzero));
+        Ok(finite.then_some(Values::Stored(stored, air)))
     }
 
     /// Puts what lies outside in the place of values that are not finite; how many there were.
@@ -144,7 +143,7 @@ pub(super) struct Sampled<'a> {
 
 enum Values<'a> {
     /// The file has them as they are; the normalisation does not need them.
-    Stored(Stored<'a>),
+    Stored(Stored<'a>, Air),
     /// In memory.
     Sampled(&'a [f32]),
 }
@@ -153,7 +152,7 @@ impl Sampled<'_> {
     /// How the modality is normalised.
     pub(super) fn scaling(&self, kind: ModalityKind, options: &PrepareOptions) -> Scaling {
         let all = match self.values {
-            Values::Stored(_) => &[],
+            Values::Stored(..) => &[],
             Values::Sampled(values) => values,
         };
         Scaling::of(all, self.nonzero, kind, &options.clip, &options.zscore)
@@ -162,16 +161,16 @@ impl Sampled<'_> {
     /// Whether `count` values from voxel `first` on are 0, and 0 when normalised too; false where that
     /// is not known.
     pub(super) fn is_air(&self, first: usize, count: usize) -> bool {
-        match self.values {
-            Values::Stored(stored) => stored.is_air(first, count),
+        match &self.values {
+            Values::Stored(_, air) => air.holds(first, count),
             Values::Sampled(_) => false,
         }
     }
 
     /// The values from voxel `first` on, as many as `out` has room for.
     pub(super) fn read(&self, first: usize, out: &mut [f32]) {
-        match self.values {
-            Values::Stored(stored) => stored.decode(first, out),
+        match &self.values {
+            Values::Stored(stored, _) => stored.decode(first, out),
             Values::Sampled(values) => out.copy_from_slice(&values[first..first + out.len()]),
         }
     }

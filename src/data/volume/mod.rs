@@ -23,6 +23,6 @@ pub use orientation::{AxisDirection, axis_codes, axis_directions};
 pub use read::{LabelVolume, Volume, read_labels, read_volume};
 pub(crate) use read::{read_labels_into, read_volume_into};
 pub use scalar::{ByteOrder, ScalarType};
-pub(crate) use stored::Stored;
+pub(crate) use stored::{Air, Stored};
 pub(crate) use unpack::Room;
 pub use write::{VoxelFormat, write_labels, write_volume};

@@ -10,8 +10,8 @@ use super::source::Source;
 use super::unpack::Room;
 use crate::wide::wide;
 
-/// Voxels that are looked at together.
-const PIECE: usize = 1 << 12;
+/// Voxels that are looked at together, about two rows.
+const PIECE: usize = 1 << 9;
 
 /// One volume, unpacked but not decoded.
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +48,6 @@ impl<'a> Stored<'a> {
         }))
     }
 
-    /// Number of voxels.
-    fn len(&self) -> usize {
-        self.bytes.len() / self.dtype.size()
-    }
-
     /// Decodes the voxels from `first` on, as many as `out` has room for: the values that
     /// [`super::read_volume`] gives.
     pub(crate) fn decode(&self, first: usize, out: &mut [f32]) {
@@ -66,26 +61,38 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// Whether `count` voxels from `first` on are stored as 0 and mean 0.
-    pub(crate) fn is_air(&self, first: usize, count: usize) -> bool {
-        let size = self.dtype.size();
-        !self.is_scaled() && is_blank(&self.bytes[first * size..(first + count) * size])
-    }
-
-    /// Shows all values in order, piece by piece, to `look`, but for pieces where all are 0.
-    pub(crate) fn pieces(&self, mut look: impl FnMut(&[f32])) {
+    /// Shows all values in order, piece by piece, to `look`, but for pieces that are stored as 0 and
+    /// mean 0. Says where those are.
+    pub(crate) fn pieces(&self, mut look: impl FnMut(&[f32])) -> Air {
         let mut values = [0.0; PIECE];
-        for first in (0..self.len()).step_by(PIECE) {
-            let piece = &mut values[..PIECE.min(self.len() - first)];
-            if !self.is_air(first, piece.len()) {
-                self.decode(first, piece);
+        let bytes = self.bytes.chunks(PIECE * self.dtype.size());
+        let pieces = bytes.enumerate().map(|(i, bytes)| {
+            let air = !self.is_scaled() && is_blank(bytes);
+            if !air {
+                let piece = &mut values[..bytes.len() / self.dtype.size()];
+                self.decode(i * PIECE, piece);
                 look(piece);
             }
-        }
+            air
+        });
+        Air(pieces.collect())
     }
 
     fn is_scaled(&self) -> bool {
         self.slope != 1.0 || self.inter != 0.0
+    }
+}
+
+/// Pieces of a volume where all values are 0.
+#[derive(Debug)]
+pub(crate) struct Air(Vec<bool>);
+
+impl Air {
+    /// Whether the `count` values from voxel `first` on, one at least, lie in such pieces.
+    pub(crate) fn holds(&self, first: usize, count: usize) -> bool {
+        self.0[first / PIECE..=(first + count - 1) / PIECE]
+            .iter()
+            .all(|&air| air)
     }
 }
 
