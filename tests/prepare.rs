@@ -504,6 +504,70 @@ fn memory_that_served_other_cases_changes_nothing() {
     }
 }
 
+/// Packed files are decoded where they are wanted, plain ones as a whole: nobody can tell from the
+/// prepared file.
+#[test]
+fn packed_and_plain_files_prepare_alike() {
+    let dir = tempfile::tempdir().expect("folder");
+    let affine = lps([1.0; 3], [0.0; 3]);
+    let shape = [52, 47, 41];
+    let head = |[x, y, z]: [usize; 3]| x > 5 && (9..40).contains(&y) && z < 30;
+    let whole = |p: [usize; 3]| {
+        let [x, y, z] = p.map(|i| i as u64);
+        let v = Stream::new(Purpose::Phantom, &[x, y, z]).range(-20.0, 900.0);
+        if head(p) { v.round() as f32 } else { 0.0 }
+    };
+    let write = |name: &str, ending: &str, format, value: &dyn Fn([usize; 3]) -> f32| {
+        let volume = Volume {
+            data: indices(shape).map(value).collect(),
+            shape,
+            affine,
+        };
+        let path = dir.path().join(format!("{name}.{ending}"));
+        write_volume(&path, &volume, format, &Header::of_grid(shape, affine)).expect("image");
+    };
+    let broken = |p| {
+        if p == [20, 20, 20] {
+            f32::INFINITY
+        } else {
+            whole(p)
+        }
+    };
+    let mut options = PrepareOptions::default();
+    let mut scratch = Scratch::default();
+    for kind in [ModalityKind::Mr, ModalityKind::Ct, ModalityKind::Pet] {
+        // One that crops, one that pads.
+        for size in [[30, 40], [50, 60]] {
+            for steps in [[true, true], [true, false], [false, true], [false, false]] {
+                options.crop.size = size;
+                [options.clip.enabled, options.zscore.enabled] = steps;
+                let [packed, plain] = ["nii.gz", "nii"].map(|ending| {
+                    write("whole", ending, VoxelFormat::Int16, &whole);
+                    write("fine", ending, VoxelFormat::Float32, &|p| whole(p) / 7.0);
+                    write("broken", ending, VoxelFormat::Float32, &broken);
+                    let modalities = ["whole", "fine", "broken"];
+                    let files = modalities.map(|name| format!("{name}.{ending}"));
+                    let images: Vec<_> =
+                        (0..3).map(|i| (modalities[i], &*files[i], kind)).collect();
+                    let preparation = Preparation {
+                        root: dir.path(),
+                        modalities: &names(&modalities),
+                        regions: &[],
+                        label_values: &[],
+                        options: &options,
+                    };
+                    let out = dir.path().join("out.safetensors");
+                    let summary = preparation
+                        .run(&case(&images, None), &out, &mut scratch)
+                        .expect("prepared");
+                    (summary, fs::read(&out).expect("file"))
+                });
+                assert!(packed == plain, "{kind:?} {size:?} {steps:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_window_follows_the_head() {
     let dir = tempfile::tempdir().expect("folder");
