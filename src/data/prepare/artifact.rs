@@ -140,15 +140,18 @@ pub(super) struct ArtifactWriter {
     path: PathBuf,
     out: BufWriter<NamedTempFile>,
     places: HashMap<&'static str, u64>,
-    /// Room for planes; the first `waiting` bytes have not gone to `out` yet.
-    planes: Vec<u8>,
+    precision: Precision,
+    /// Room for planes; the first `waiting` values have not gone to `out` yet.
+    planes: Vec<f32>,
     waiting: usize,
+    /// Values of a plane.
+    pixels: usize,
     /// Bytes of the whole file, until they are reserved.
     length: Option<u64>,
 }
 
-/// Bytes of planes that go to the file at a time: few calls, and still in the cache.
-const TOGETHER: usize = 1 << 19;
+/// Values of planes that go to the file at a time, about: few calls, and still in the cache.
+const TOGETHER: usize = 1 << 17;
 
 impl ArtifactWriter {
     /// Starts the file beside `path`; it appears there with [`ArtifactWriter::finish`].
@@ -201,13 +204,16 @@ impl ArtifactWriter {
         let file = builder
             .tempfile_in(folder)
             .map_err(|e| PrepareError::io(path, e))?;
+        let pixels = meta.window.pixels();
         let mut writer = Self {
             path: path.to_path_buf(),
             // Smaller than what is written at a time, which goes to the file without a copy.
             out: BufWriter::with_capacity(1 << 16, file),
             places,
-            planes: Vec::new(),
+            precision: meta.precision,
+            planes: vec![0.0; (TOGETHER / pixels).max(1) * pixels],
             waiting: 0,
+            pixels,
             length: Some(start + end as u64),
         };
         writer.bytes(&(header.len() as u64).to_le_bytes())?;
@@ -235,53 +241,35 @@ impl ArtifactWriter {
             .map_err(|e| PrepareError::io(&self.path, e))
     }
 
-    /// Writes a plane of the image on, in the precision of the file.
-    pub(super) fn plane(
-        &mut self,
-        values: &[f32],
-        precision: Precision,
-    ) -> Result<(), PrepareError> {
-        let size = match precision {
-            Precision::F32 => 4,
-            Precision::F16 => 2,
-        };
-        let end = self.waiting + size * values.len();
-        // Grows only: what was written once is not cleared again.
-        if self.planes.len() < end {
-            self.planes.resize(end, 0);
+    /// Writes on the plane of the image that `fill` makes of whatever it finds there.
+    pub(super) fn plane(&mut self, fill: impl FnOnce(&mut [f32])) -> Result<(), PrepareError> {
+        if self.waiting + self.pixels > self.planes.len() {
+            self.write_planes()?;
         }
-        let out = &mut self.planes[self.waiting..end];
-        match precision {
-            Precision::F32 => {
-                for (bytes, v) in out.as_chunks_mut::<4>().0.iter_mut().zip(values) {
-                    *bytes = v.to_le_bytes();
-                }
-            }
-            Precision::F16 => {
-                for (bytes, &v) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
-                    *bytes = half::f16::from_f32(v).to_le_bytes();
-                }
-            }
-        }
-        self.waiting = end;
-        if end < TOGETHER {
-            return Ok(());
-        }
-        self.write_planes()
+        fill(&mut self.planes[self.waiting..][..self.pixels]);
+        self.waiting += self.pixels;
+        Ok(())
     }
 
     fn write_planes(&mut self) -> Result<(), PrepareError> {
+        if self.waiting == 0 {
+            return Ok(());
+        }
         // Not before there are voxels: what a header claims takes no room on the disk.
-        if self.waiting > 0
-            && let Some(length) = self.length.take()
-        {
+        if let Some(length) = self.length.take() {
             reserve(self.out.get_ref().as_file(), length);
         }
-        self.out
-            .write_all(&self.planes[..self.waiting])
-            .map_err(|e| PrepareError::io(&self.path, e))?;
+        let values = &mut self.planes[..self.waiting];
         self.waiting = 0;
-        Ok(())
+        match self.precision {
+            Precision::F32 => self.out.write_all(little_endian(values)),
+            Precision::F16 => {
+                let halves = values.iter().map(|&v| half::f16::from_f32(v).to_le_bytes());
+                self.out
+                    .write_all(halves.collect::<Vec<_>>().as_flattened())
+            }
+        }
+        .map_err(|e| PrepareError::io(&self.path, e))
     }
 
     /// Renames the file to its place. Durability is the business of the store around it.
@@ -295,6 +283,15 @@ impl ArtifactWriter {
             .map_err(|e| PrepareError::io(&self.path, e.error))?;
         Ok(())
     }
+}
+
+/// The bytes of `values`, in their place.
+fn little_endian(values: &mut [f32]) -> &[u8] {
+    for v in values.iter_mut() {
+        *v = f32::from_bits(v.to_bits().to_le());
+    }
+    // SAFETY: all bytes of a float are initialised, as many as are said, and borrowed with it.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
 /// Asks for the room on the disk at once, which makes writing faster. Where that is not to be had,

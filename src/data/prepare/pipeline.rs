@@ -189,7 +189,6 @@ impl Preparation<'_> {
         let slices = meta.slices();
         let mut foreground = vec![false; slices * window.pixels()];
         writer.begin("image")?;
-        let mut plane = vec![0.0; window.pixels()];
         let mut row = vec![0.0; window.size[1]];
         for source in &sources {
             let kind = source.kind;
@@ -201,21 +200,23 @@ impl Preparation<'_> {
             } else {
                 kind.outside()
             };
+            let air_shows = is_foreground(0.0, kind);
             let flags = foreground.chunks_exact_mut(window.pixels());
             for (z, flags) in flags.enumerate() {
                 let slice = z * full[0] * full[1];
-                window.pad(full, pad, &mut plane);
-                window.rows(full, |from, to| {
-                    let (first, row) = (slice + from.start, &mut row[..to.len()]);
-                    if !is_foreground(0.0, kind) && sampled.is_air(first, row.len()) {
-                        plane[to].fill(0.0);
-                        return;
-                    }
-                    sampled.read(first, row);
-                    mark_foreground(&mut flags[to.clone()], row, kind);
-                    scaling.apply(row, &mut plane[to]);
-                });
-                writer.plane(&plane, options.precision)?;
+                writer.plane(|plane| {
+                    window.pad(full, pad, plane);
+                    window.rows(full, |from, to| {
+                        let (first, row) = (slice + from.start, &mut row[..to.len()]);
+                        if !air_shows && sampled.is_air(first, row.len()) {
+                            plane[to].fill(0.0);
+                            return;
+                        }
+                        sampled.read(first, row);
+                        mark_foreground(&mut flags[to.clone()], row, kind);
+                        scaling.apply(row, &mut plane[to]);
+                    });
+                })?;
             }
         }
         let nonzero: Vec<f32> = foreground
