@@ -13,7 +13,7 @@ use super::resample::{Edge, resample_labels};
 use super::source::Source;
 use super::target::{Target, target_grid};
 use crate::data::case::{Case, ModalityKind, Region};
-use crate::data::volume::{Header, Room, Stored, read_header, read_labels_into, read_volume_into};
+use crate::data::volume::{Room, read_header, read_labels_into};
 use crate::options::{CropMode, PrepareOptions};
 use crate::wide::wide;
 

@@ -48,7 +48,8 @@ pub fn read_volume(path: &Path, channel: Option<usize>) -> Result<Volume, Volume
 }
 
 /// [`read_volume`] into the room of `data`, whose content is lost: memory that was in use already
-/// costs nothing to get. Where there is `room`, the file may be unpacked in it at once. `look` sees all values, piece by piece and in order, while they are at hand.
+/// costs nothing to get. Where there is `room`, the file may be unpacked in it at once. `look` sees
+/// all values, piece by piece and in order, while they are at hand.
 ///
 /// # Errors
 /// As [`read_volume`].
