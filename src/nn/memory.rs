@@ -17,5 +17,9 @@ pub fn keep_freed() {
             libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST_ON_HEAP);
             libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT);
         }
+        #[cfg(feature = "libtorch")]
+        if let Err(error) = super::libtorch::reuse_memory() {
+            tracing::debug!("{error}; memory comes from libtorch's own allocator");
+        }
     }
 }

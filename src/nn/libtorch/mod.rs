@@ -7,6 +7,8 @@ use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 unsafe extern "C" {
+    fn amlp_reuse_memory() -> *mut c_char;
+
     fn amlp_convolution_backward(
         gradients: *mut *mut C_tensor,
         grad: *const C_tensor,
@@ -94,6 +96,15 @@ fn three(
     done(call(pointers.as_mut_ptr()))?;
     // SAFETY: without a message each pointer is null or a tensor of its own, made with `new`.
     Ok(pointers.map(|p| (!p.is_null()).then(|| unsafe { Tensor::from_ptr(p) })))
+}
+
+/// Has tensors on the processor take freed memory again that is just as large as they need.
+///
+/// # Errors
+/// libtorch refuses the allocator.
+pub(in crate::nn) fn reuse_memory() -> Result<(), TorchError> {
+    // SAFETY: it takes nothing; tensors made before keep what frees them.
+    done(unsafe { amlp_reuse_memory() })
 }
 
 /// A convolution as libtorch's functions take it; the same number along all axes.
@@ -243,4 +254,33 @@ pub(in crate::nn) fn adamw(
             epsilon,
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_lie_on_cache_lines_and_take_freed_memory_again() {
+        reuse_memory().unwrap();
+        for length in [0, 1, 15, 16, 1000, 1 << 20] {
+            let ones = || Tensor::ones([length], (Kind::Float, Device::Cpu));
+            let first = ones();
+            assert_eq!(first.data_ptr() as usize % 64, 0);
+            assert_eq!(first.sum(Kind::Float).double_value(&[]), length as f64);
+            let copy = first.copy();
+            drop(first);
+            assert!(copy.equal(&ones()));
+        }
+        // What cannot be had is an error, and no end of the program.
+        let too_much = Tensor::f_empty([i64::MAX / 8], (Kind::Float, Device::Cpu));
+        assert!(too_much.is_err());
+        // Convolutions ask for memory by another way.
+        let [image, weight] = [[1, 3, 40, 40], [16, 3, 3, 3]]
+            .map(|size| Tensor::ones(size, (Kind::Float, Device::Cpu)));
+        let image = sound(channels_last(&image));
+        let bias = None::<Tensor>;
+        let sums = image.conv2d(&weight, bias, [1, 1], [0, 0], [1, 1], 1);
+        assert_eq!(sums.max().double_value(&[]), 27.0);
+    }
 }

@@ -1,7 +1,8 @@
 // What libtorch has and its Rust binding does not pass on: gradients of convolution and batch
-// normalisation, and the fused AdamW. Each function returns nothing, or a message that the caller frees with free().
+// normalisation, the fused AdamW, and where memory comes from. Each function returns nothing, or a message that the caller frees with free().
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <tuple>
@@ -14,6 +15,8 @@
 #include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/native_batch_norm_backward.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/util/Exception.h>
 
 namespace {
 
@@ -31,11 +34,47 @@ template <typename F> char *guarded(F f) {
   }
 }
 
+// Blocks of malloc, longer than asked for and used from a cache line on; what lies before it is where the
+// block begins. libtorch's own come of posix_memalign, which finds no room in a freed block of just the
+// size that it needs: the same step over and over then takes half as much memory again as it holds at any
+// time.
+struct Allocator final : c10::Allocator {
+  static constexpr size_t LINE = 64;
+
+  static void release(void *start) {
+    if (start)
+      std::free(static_cast<void **>(start)[-1]);
+  }
+
+  at::DataPtr allocate(size_t bytes) override {
+    const at::Device cpu(at::DeviceType::CPU);
+    if (bytes == 0)
+      return {nullptr, nullptr, &release, cpu};
+    auto *block = static_cast<char *>(bytes > SIZE_MAX - 2 * LINE ? nullptr : std::malloc(bytes + 2 * LINE));
+    TORCH_CHECK(block, "no memory for ", bytes, " bytes");
+    void *start = block + 2 * LINE - reinterpret_cast<uintptr_t>(block) % LINE;
+    static_cast<void **>(start)[-1] = block;
+    return {start, start, &release, cpu};
+  }
+
+  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+
+  void copy_data(void *to, const void *from, size_t bytes) const override { default_copy_data(to, from, bytes); }
+};
+
 Pointer owned(at::Tensor tensor) { return tensor.defined() ? new at::Tensor(std::move(tensor)) : nullptr; }
 
 } // namespace
 
 extern "C" {
+
+// Has the memory of tensors on the processor come from Allocator.
+char *amlp_reuse_memory() {
+  return guarded([] {
+    static Allocator allocator;
+    c10::SetCPUAllocator(&allocator);
+  });
+}
 
 // Gradients of input, weight and bias of a convolution, each where `needed`; `rank` spatial axes.
 char *amlp_convolution_backward(Pointer *gradients, const at::Tensor *grad, const at::Tensor *input,

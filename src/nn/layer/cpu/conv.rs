@@ -96,7 +96,20 @@ pub(in crate::nn::layer) fn forward(
     bias: Option<&[f32]>,
     shape: &ConvShape,
 ) -> Vec<f32> {
-    convolve(input, &shape.weight(weight, false), bias, shape)
+    let mut output = vec![0.0; shape.batch * shape.outputs * shape.area()];
+    forward_into(input, weight, bias, shape, &mut output);
+    output
+}
+
+/// [`forward`] into `output`, whatever it holds.
+pub(in crate::nn::layer) fn forward_into(
+    input: &Input,
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    shape: &ConvShape,
+    output: &mut [f32],
+) {
+    convolve(input, &shape.weight(weight, false), bias, shape, output);
 }
 
 /// Gradient of the input from that of the output.
@@ -111,14 +124,23 @@ pub(in crate::nn::layer) fn input_grad(
         ..*shape
     };
     let grad = Input::of(Images::new(grad, shape.inputs));
-    convolve(&grad, &shape.weight(weight, true), None, &shape)
+    let mut output = vec![0.0; shape.batch * shape.outputs * shape.area()];
+    let weight = shape.weight(weight, true);
+    convolve(&grad, &weight, None, &shape, &mut output);
+    output
 }
 
-fn convolve(input: &Input, weight: &Weight, bias: Option<&[f32]>, shape: &ConvShape) -> Vec<f32> {
+fn convolve(
+    input: &Input,
+    weight: &Weight,
+    bias: Option<&[f32]>,
+    shape: &ConvShape,
+    output: &mut [f32],
+) {
     let area = shape.area();
-    let mut output = vec![0.0; shape.batch * shape.outputs * area];
     if output.is_empty() || shape.inputs == 0 {
-        return output;
+        output.fill(0.0);
+        return;
     }
     let bias = |b: usize| {
         std::array::from_fn(|c| {
@@ -137,7 +159,7 @@ fn convolve(input: &Input, weight: &Weight, bias: Option<&[f32]>, shape: &ConvSh
     let offsets = shape.offsets();
     let cost = shape.cost() / shape.batch;
     tasks::for_each_chunk(
-        &mut output,
+        output,
         shape.outputs * area,
         cost,
         |packed: &mut Vec<f32>, n, output| {
@@ -171,7 +193,6 @@ fn convolve(input: &Input, weight: &Weight, bias: Option<&[f32]>, shape: &ConvSh
             }
         },
     );
-    output
 }
 
 /// Gradient of the weight, `[outputs, inputs, k, k]`.

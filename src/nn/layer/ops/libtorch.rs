@@ -2,7 +2,7 @@
 //!
 //! burn composes the backward passes of convolution and batch normalisation of other operations;
 //! libtorch has them whole. The Rust binding passes the forward kernels on, `shim.cpp` the others. On
-//! the CPU normalisation and pooling are ours, which are faster and keep less.
+//! the CPU normalisation, pooling and convolutions of volumes are ours, which are faster and keep less.
 
 use burn::backend::LibTorch;
 use burn::backend::libtorch::TchTensor;
@@ -12,6 +12,8 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use super::super::cpu::batch_norm::{Norm, Planes, Statistics, statistics};
+use super::super::cpu::conv::{self, ConvShape};
+use super::super::cpu::input::{Images, Input};
 use super::super::cpu::max_pool::{self, PoolShape};
 use super::kernels::NormState;
 use super::{Kernels, composed};
@@ -93,6 +95,49 @@ fn images(tensor: &Tensor) -> Option<(&[f32], [usize; 4])> {
         .try_into()
         .ok()?;
     Some((numbers(tensor)?, size))
+}
+
+/// A convolution of volumes as our own kernels take it, with its weight as one of three slices side by
+/// side, where they reach it: they read a slice and its neighbours as they lie, in half the time.
+fn own_volumes<'a>(
+    input: &'a Tensor,
+    weight: &Tensor,
+    depth: usize,
+) -> Option<(Input<'a>, Tensor, ConvShape)> {
+    let (x, [batch, channels, height, width]) = images(input)?;
+    let flat = flat(weight);
+    numbers(&flat)?;
+    let [outputs, inputs] = [0, 1].map(|axis| flat.size()[axis] as usize);
+    if depth == 0 || !batch.is_multiple_of(depth) || inputs != 3 * channels {
+        return None;
+    }
+    let input = Input {
+        depth: Some(depth),
+        ..Input::of(Images::new(x, channels))
+    };
+    let shape = ConvShape {
+        batch,
+        inputs,
+        outputs,
+        height,
+        width,
+        kernel: 3,
+    };
+    Some((input, flat, shape))
+}
+
+/// `[out, in, 3, 3, 3]` as `[out, 3 in, 3, 3]`.
+fn flat(weight: &Tensor) -> Tensor {
+    let size = weight.size();
+    let turned = weight.permute([0, 2, 1, 3, 4]).contiguous();
+    turned.view([size[0], 3 * size[1], 3, 3])
+}
+
+/// What [`flat`] makes, as it was.
+fn solid(weight: &Tensor) -> Tensor {
+    let size = weight.size();
+    let turned = weight.view([size[0], 3, size[1] / 3, 3, 3]);
+    turned.permute([0, 2, 1, 3, 4]).contiguous()
 }
 
 /// A normalisation that our own kernels reach, as they take it: they go over a plane at once where
@@ -177,6 +222,13 @@ impl Kernels for LibTorch {
     }
 
     fn volume_conv(input: TchTensor, weight: TchTensor, depth: usize) -> TchTensor {
+        if let Some((x, flat, shape)) = own_volumes(&input.tensor, &weight.tensor, depth) {
+            let size = [shape.batch, shape.outputs, shape.height, shape.width];
+            return own(written(&size.map(|side| side as i64), |output| {
+                let weight = numbers(&flat).unwrap_or_default();
+                conv::forward_into(&x, weight, None, &shape, output);
+            }));
+        }
         let input = volumes(&input.tensor, depth);
         let bias = None::<Tensor>;
         slices(&input.conv3d(&weight.tensor, bias, [1; 3], [1; 3], [1; 3], 1))
@@ -188,6 +240,12 @@ impl Kernels for LibTorch {
         grad: TchTensor,
         depth: usize,
     ) -> TchTensor {
+        if let Some((x, flat, shape)) = own_volumes(&input.tensor, &weight.tensor, depth)
+            && let Some(dy) = numbers(&grad.tensor)
+        {
+            let found = Tensor::from_slice(&conv::weight_grad(&x, dy, &shape));
+            return own(solid(&found.view(flat.size().as_slice())));
+        }
         let [grad, input] = [&grad, &input].map(|t| volumes(&t.tensor, depth));
         let tensors = [&grad, &input, &weight.tensor];
         let [_, w, _] = sound(same(&weight).backward(tensors, [false, true, false]));
