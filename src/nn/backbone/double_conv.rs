@@ -73,7 +73,7 @@ impl DoubleConv {
     }
 
     /// [`DoubleConv::forward`] of two images whose channels follow one another, then `last` where it
-    /// is given. In training neither the two together nor what goes into `last` is kept where that
+    /// is given. Neither the two together nor, in training, what goes into `last` is kept where that
     /// can be had.
     #[must_use]
     pub fn forward_joined(
@@ -83,7 +83,10 @@ impl DoubleConv {
         last: Option<&Conv2d>,
     ) -> Tensor<4> {
         if !second.device().is_autodiff() {
-            let x = self.forward(Tensor::cat(vec![first.value, second], 1));
+            let x = self
+                .bn1
+                .joined_conv_forward_relu(&self.conv1, first, second);
+            let x = self.bn2.conv_forward_relu(&self.conv2, x);
             return match last {
                 None => x,
                 Some(last) => last.forward(x),

@@ -4,7 +4,9 @@ use burn::module::{Flag, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::feature::Origin;
-use super::ops::{conv2d_norm_relu, norm_by_batch, norm_by_statistics, norm_relu_conv};
+use super::ops::{
+    conv2d_norm_relu, joined_conv2d_norm_relu, norm_by_batch, norm_by_statistics, norm_relu_conv,
+};
 use super::{Conv2d, Conv3d, Feature, PointConv3d, Running, as_type};
 use crate::nn::init::Initialiser;
 
@@ -117,6 +119,23 @@ impl BatchNorm2d {
         let statistics = self.running(&input.device());
         let weight = as_type(conv.weight.val(), input.dtype());
         conv2d_norm_relu(input, weight, parameters, statistics, EPSILON)
+    }
+
+    /// [`conv_forward_relu`](Self::conv_forward_relu) of two images whose channels follow one another.
+    #[must_use]
+    pub fn joined_conv_forward_relu(
+        &self,
+        conv: &Conv2d,
+        first: Feature,
+        second: Tensor<4>,
+    ) -> Tensor<4> {
+        if second.device().is_autodiff() || conv.bias.is_some() {
+            return self.forward_relu(conv.forward_joined(first, second));
+        }
+        let [mean, variance] = self.running(&second.device());
+        let norm = Tensor::stack(vec![self.gamma.val(), self.beta.val(), mean, variance], 0);
+        let weight = as_type(conv.weight.val(), second.dtype());
+        joined_conv2d_norm_relu([first.value, second], weight, norm, EPSILON)
     }
 
     /// Running mean and variance on a device.
@@ -294,9 +313,18 @@ mod tests {
                 let _ = norm.forward(conv.forward(x.clone()));
                 let (conv, norm, x) = (conv.valid(), norm.valid(), x.inner());
                 let one = numbers(norm.conv_forward_relu(&conv, x.clone()));
-                let two = numbers(norm.forward_relu(conv.forward(x)));
+                let two = numbers(norm.forward_relu(conv.forward(x.clone())));
                 let tolerance = if device == Device::flex() { 0.0 } else { 1e-5 };
                 assert_close(&one, &two, tolerance, &format!("{device:?} {dims:?}"));
+                // The same of its first channel and the others.
+                let [first, others] = [0..1, 1..dims[1]].map(|c| x.clone().slice_dim(1, c));
+                let two = numbers(norm.joined_conv_forward_relu(&conv, first.into(), others));
+                assert_close(
+                    &one,
+                    &two,
+                    tolerance,
+                    &format!("{device:?} {dims:?} joined"),
+                );
             }
         }
     }

@@ -79,4 +79,18 @@ impl NormLayer {
             Self::Group(_) => self.forward_relu(conv.forward(input)),
         }
     }
+
+    /// [`conv_forward_relu`](Self::conv_forward_relu) of two images whose channels follow one another.
+    #[must_use]
+    pub fn joined_conv_forward_relu(
+        &self,
+        conv: &Conv2d,
+        first: Feature,
+        second: Tensor<4>,
+    ) -> Tensor<4> {
+        match self {
+            Self::Batch(layer) => layer.joined_conv_forward_relu(conv, first, second),
+            Self::Group(_) => self.forward_relu(conv.forward_joined(first, second)),
+        }
+    }
 }

@@ -7,7 +7,6 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata};
-use burn::tensor::{Shape, Slice};
 
 use super::kernels::{Filter, Joined, NormState, Source};
 use super::{Kernels, LayerOps, composed};
@@ -430,22 +429,8 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         epsilon: f64,
         depth: Option<usize>,
     ) -> FloatTensor<Self> {
-        let norm = norm.into_primitive();
-        let channels = norm.shape()[1];
-        let row = |i: isize| {
-            let row = [Slice::new(i, Some(i + 1), 1), Slice::new(0, None, 1)];
-            B::float_reshape(B::float_slice(norm.clone(), &row), Shape::new([channels]))
-        };
-        let source = Source::Norm(NormState {
-            input: input.into_primitive(),
-            gamma: row(0),
-            beta: row(1),
-            mean: row(2),
-            variance: row(3),
-            epsilon,
-            relu: true,
-            output: None,
-        });
+        let (input, norm) = (input.into_primitive(), norm.into_primitive());
+        let source = Source::Norm(NormState::given(input, norm, epsilon));
         joined_conv::<B, C>([first, second, weight], source, depth)
     }
 
@@ -482,6 +467,17 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
     ) -> FloatTensor<Self> {
         let input = Self::same_conv2d(input, weight);
         Self::norm_by_statistics(input, gamma, beta, mean, variance, epsilon, true)
+    }
+
+    fn joined_conv2d_norm_relu(
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let input = <Self as LayerOps>::joined_conv(first, second, weight, None);
+        composed::norm_by::<Self>(NormState::given(input, norm, epsilon))
     }
 
     fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -3,7 +3,7 @@
 use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::Slice;
+use burn::tensor::{Shape, Slice};
 
 use super::{composed, volume};
 
@@ -26,6 +26,27 @@ pub struct NormState<B: Backend> {
     pub relu: bool,
     /// What came out, where the kernels keep it ([`Kernels::keeps_output`]).
     pub output: Option<FloatTensor<B>>,
+}
+
+impl<B: Backend> NormState<B> {
+    /// A normalisation with ReLU of which `norm` `[4, c]` holds scale, shift, mean and biased variance.
+    pub fn given(input: FloatTensor<B>, norm: FloatTensor<B>, epsilon: f64) -> Self {
+        let channels = norm.shape()[1];
+        let row = |i: isize| {
+            let row = [Slice::new(i, Some(i + 1), 1), Slice::new(0, None, 1)];
+            B::float_reshape(B::float_slice(norm.clone(), &row), Shape::new([channels]))
+        };
+        Self {
+            input,
+            gamma: row(0),
+            beta: row(1),
+            mean: row(2),
+            variance: row(3),
+            epsilon,
+            relu: true,
+            output: None,
+        }
+    }
 }
 
 /// A convolution, but for what it reads.
@@ -288,6 +309,17 @@ pub trait Kernels: Backend {
     fn conv_norm_by(state: NormState<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         let input = Self::conv(state.input, weight, None);
         Self::norm_by(NormState { input, ..state })
+    }
+
+    /// [`joined_conv`](Self::joined_conv), then the normalisation with ReLU that
+    /// [`NormState::given`] makes of `norm`.
+    fn joined_conv_norm_by(
+        joined: Joined<Self>,
+        weight: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        Self::conv_norm_by(NormState::given(joined.whole(), norm, epsilon), weight)
     }
 
     /// Whether [`norm_grads`](Self::norm_grads) wants what came of this input back, rather than

@@ -146,6 +146,16 @@ pub trait LayerOps: Backend {
         epsilon: f64,
     ) -> FloatTensor<Self>;
 
+    /// [`conv2d_norm_relu`](Self::conv2d_norm_relu) of two images whose channels follow one another;
+    /// `norm` `[4, c]` holds scale, shift, mean and biased variance.
+    fn joined_conv2d_norm_relu(
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self>;
+
     /// Maximum of each 2x2 tile.
     fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -293,6 +303,19 @@ pub(super) fn conv2d_norm_relu(
         variance.into_dispatch(),
         epsilon,
     ))
+}
+
+/// [`LayerOps::joined_conv2d_norm_relu`] on tensors.
+pub(super) fn joined_conv2d_norm_relu(
+    [first, second]: [Tensor<4>; 2],
+    weight: Tensor<4>,
+    norm: Tensor<2>,
+    epsilon: f64,
+) -> Tensor<4> {
+    let (first, second) = (first.into_dispatch(), second.into_dispatch());
+    let (weight, norm) = (weight.into_dispatch(), norm.into_dispatch());
+    let output = Dispatch::joined_conv2d_norm_relu(first, second, weight, norm, epsilon);
+    Tensor::from_dispatch(output)
 }
 
 /// [`LayerOps::pool_max`] on tensors.

@@ -150,6 +150,17 @@ macro_rules! plain {
                 Self::conv_norm_by(state, weight)
             }
 
+            fn joined_conv2d_norm_relu(
+                first: FloatTensor<Self>,
+                second: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                norm: FloatTensor<Self>,
+                epsilon: f64,
+            ) -> FloatTensor<Self> {
+                let first = Source::Image(first);
+                Self::joined_conv_norm_by(Joined { first, second }, weight, norm, epsilon)
+            }
+
             fn pool_max(input: FloatTensor<Self>) -> FloatTensor<Self> {
                 Self::pool(input)
             }

@@ -206,6 +206,16 @@ impl Kernels for Flex {
         norm::by_statistics(&state).unwrap_or_else(|| composed::norm_by::<Self>(state))
     }
 
+    fn joined_conv_norm_by(
+        joined: Joined<Self>,
+        weight: FlexTensor,
+        norm: FlexTensor,
+        epsilon: f64,
+    ) -> FlexTensor {
+        let input = <Self as Kernels>::joined_conv(joined, Filter::new(weight, None));
+        Self::norm_by(NormState::given(input, norm, epsilon))
+    }
+
     fn norm_grads(mut state: NormState<Self>, grad: FlexTensor) -> BatchNormTrainBackward<Self> {
         if is_half(&state.input) {
             state.input = wide(state.input);
