@@ -343,27 +343,27 @@ mod tests {
     #[test]
     fn gradients_agree_with_finite_differences() {
         let dims = [2, 3, 4, 5];
-        let parameters = [noise(1, 120), noise(2, 3), noise(3, 3)];
-        for device in devices() {
-            let device = device.autodiff();
-            let make = |p: &[Vec<f32>]| {
-                let of = |v: &Vec<f32>| {
-                    Tensor::<1>::from_data(TensorData::new(v.clone(), [v.len()]), &device)
-                        .require_grad()
-                };
-                let (x, gamma, beta) = (of(&p[0]), of(&p[1]), of(&p[2]));
-                let input = x.clone().reshape(dims);
-                let y = norm_by_batch(input, gamma.clone(), beta.clone(), EPSILON, false).0;
-                // A smooth function behind it, so that differences are exact enough.
-                let pull = constant_on(&device, 4, dims);
-                ((y.powf_scalar(2.0) * pull).sum(), [x, gamma, beta])
-            };
-            let (loss, leaves) = make(&parameters);
-            let mut grads = loss.backward();
-            let gradients = leaves.map(|t| numbers(t.grad_remove(&mut grads).unwrap()));
-            let value = |p: &[Vec<f32>]| f64::from(numbers(make(p).0)[0]);
-            assert_gradients(&parameters, &gradients, value, 5e-3);
-        }
+        assert_slopes(&[120, 3, 3], 5e-3, |p| {
+            let (gamma, beta) = (p[1].clone(), p[2].clone());
+            norm_by_batch(p[0].clone().reshape(dims), gamma, beta, EPSILON, false).0
+        });
+        // Nothing of the second channel passes the ReLU, all of the others: none is near the kink.
+        let away = |beta: &Tensor<1>| {
+            let away = TensorData::from([9.0f32, -9.0, 9.0]);
+            beta.clone() + Tensor::from_data(away, &beta.device())
+        };
+        assert_slopes(&[120, 3, 3, 4 * 3 * 9, 4], 5e-3, |p| {
+            let (x, weight) = (p[0].clone().reshape(dims), p[3].clone());
+            let weight = weight.reshape([4, 3, 3, 3]);
+            let parameters = [p[1].clone(), away(&p[2])];
+            norm_relu_conv(x, parameters, weight, Some(p[4].clone()), EPSILON, None).0
+        });
+        assert_slopes(&[120, 3, 3, 2 * 3 * 27], 5e-3, |p| {
+            let (x, weight) = (p[0].clone().reshape(dims), p[3].clone());
+            let weight = weight.reshape([2, 3, 3, 3, 3]);
+            let parameters = [p[1].clone(), away(&p[2])];
+            norm_relu_conv(x, parameters, weight, None, EPSILON, Some(2)).0
+        });
     }
 
     #[test]

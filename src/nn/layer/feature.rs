@@ -127,6 +127,21 @@ mod tests {
     }
 
     #[test]
+    fn gradients_agree_with_finite_differences() {
+        for depth in [None, Some(2)] {
+            let taps = if depth.is_some() { 27 } else { 9 };
+            assert_slopes(&[2 * 3 * 4 * 5, 2 * 2 * 4 * 5, 4 * 5 * taps], 2e-3, |p| {
+                let first = Feature::from(p[0].clone().reshape([2, 3, 4, 5]));
+                let second = p[1].clone().reshape([2, 2, 4, 5]);
+                match depth {
+                    None => first.conv_joined(second, p[2].clone().reshape([4, 5, 3, 3]), depth),
+                    _ => first.conv_joined(second, p[2].clone().reshape([4, 5, 3, 3, 3]), depth),
+                }
+            });
+        }
+    }
+
+    #[test]
     fn images_that_do_not_fit_are_refused() {
         let device = Device::flex().autodiff();
         let conv = Conv2d::init(&mut Initialiser::new(5, &device), 2, 1, 3, false);

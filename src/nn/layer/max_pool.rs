@@ -54,4 +54,18 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let dims = [2, 3, 4, 6];
+        assert_slopes(&[dims.iter().product()], 2e-3, |p| {
+            // The largest of a tile is so by far: no step makes another one so.
+            let far = (0..p[0].dims()[0]).map(|i| ((5 * i) % 7) as f32 * 10.0);
+            let far = Tensor::from_data(
+                TensorData::from(&far.collect::<Vec<_>>()[..]),
+                &p[0].device(),
+            );
+            MaxPool2x2.forward((p[0].clone() + far).reshape(dims)) * 0.05
+        });
+    }
 }

@@ -87,8 +87,40 @@ pub(super) fn constant_on<const D: usize>(
     Tensor::from_data(data, &device.clone().autodiff())
 }
 
+/// Checks the gradients that `f` passes to parameters of some `sizes` against finite differences, on
+/// every CPU device: those of squares of its output, which are exact enough.
+pub(super) fn assert_slopes<const D: usize>(
+    sizes: &[usize],
+    tolerance: f64,
+    f: impl Fn(&[Tensor<1>]) -> Tensor<D>,
+) {
+    let parameters: Vec<Vec<f32>> = (1..).zip(sizes).map(|(i, n)| noise(i, *n)).collect();
+    for device in devices() {
+        let leaves = |parameters: &[Vec<f32>]| -> Vec<Tensor<1>> {
+            let leaf = |values: &Vec<f32>| {
+                let data = TensorData::new(values.clone(), [values.len()]);
+                Tensor::from_data(data, &device.clone().autodiff()).require_grad()
+            };
+            parameters.iter().map(leaf).collect()
+        };
+        let loss = |leaves: &[Tensor<1>]| {
+            let y = f(leaves);
+            let pull = constant_on(&device, 9, y.dims());
+            (y.powf_scalar(2.0) * pull).sum()
+        };
+        let at = leaves(&parameters);
+        let mut grads = loss(&at).backward();
+        let gradients: Vec<_> = at
+            .iter()
+            .map(|t| numbers(t.grad_remove(&mut grads).unwrap()))
+            .collect();
+        let value = |p: &[Vec<f32>]| f64::from(numbers(loss(&leaves(p)))[0]);
+        assert_gradients(&parameters, &gradients, value, tolerance);
+    }
+}
+
 /// Checks gradients of `f`, which takes flat parameters, against central differences.
-pub(super) fn assert_gradients(
+fn assert_gradients(
     parameters: &[Vec<f32>],
     gradients: &[Vec<f32>],
     f: impl Fn(&[Vec<f32>]) -> f64,

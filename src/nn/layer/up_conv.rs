@@ -83,6 +83,14 @@ mod tests {
     }
 
     #[test]
+    fn gradients_agree_with_finite_differences() {
+        assert_slopes(&[2 * 3 * 4 * 5, 3 * 2 * 4, 2], 2e-3, |p| {
+            let weight = p[1].clone().reshape([3, 2, 2, 2]);
+            up_conv2d(p[0].clone().reshape([2, 3, 4, 5]), weight, p[2].clone())
+        });
+    }
+
+    #[test]
     fn has_the_same_bits_for_every_number_of_threads() {
         let run = |dims, outputs| run(&Device::flex(), dims, outputs, true);
         for (dims, outputs) in CASES {

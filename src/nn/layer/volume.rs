@@ -215,6 +215,14 @@ mod tests {
     }
 
     #[test]
+    fn gradients_agree_with_finite_differences() {
+        assert_slopes(&[2 * 3 * 2 * 4 * 5, 2 * 2 * 27], 2e-3, |p| {
+            let weight = p[1].clone().reshape([2, 2, 3, 3, 3]);
+            same_conv3d(p[0].clone().reshape([2 * 3, 2, 4, 5]), weight, 3)
+        });
+    }
+
+    #[test]
     fn a_convolution_behind_a_normalisation_changes_no_bit() {
         for device in devices() {
             let run = |together: bool| {
