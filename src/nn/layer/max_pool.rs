@@ -21,9 +21,10 @@ impl MaxPool2x2 {
 mod tests {
     use burn::tensor::module::max_pool2d;
     use burn::tensor::ops::MaxPoolOptions;
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::{DType, Device, TensorData};
 
     use super::*;
+    use crate::nn::layer::as_type;
     use crate::nn::layer::testing::*;
 
     #[test]
@@ -52,6 +53,23 @@ mod tests {
                 let burn = run(&Device::flex(), false);
                 assert_eq!(run(&device, true), burn, "{device:?} {dims:?}");
             }
+        }
+    }
+
+    #[test]
+    fn half_the_precision_is_pooled_alike() {
+        let dims = [2, 3, 8, 6];
+        let run = |device: &Device, dtype: DType| {
+            // Few values, which both hold exactly.
+            let x = (constant_on(device, 1, dims) * 2.0).round().detach();
+            let x = x.require_grad();
+            let y = as_type(MaxPool2x2.forward(as_type(x.clone(), dtype)), DType::F32);
+            let pull = (constant_on(device, 2, y.dims()) * 2.0).round();
+            let mut grads = (y.clone() * pull).sum().backward();
+            (numbers(y), numbers(x.grad_remove(&mut grads).unwrap()))
+        };
+        for device in devices() {
+            assert_eq!(run(&device, DType::BF16), run(&device, DType::F32));
         }
     }
 

@@ -16,7 +16,7 @@ use super::super::cpu::conv::{self, ConvShape};
 use super::super::cpu::input::{Images, Input};
 use super::super::cpu::max_pool::{self, PoolShape};
 use super::kernels::NormState;
-use super::{Kernels, composed};
+use super::{Kernels, volume};
 use crate::nn::libtorch::{
     Convolution, TorchError, batch_norm_backward, channels_last, numbers, numbers_mut, sound,
     written,
@@ -81,8 +81,8 @@ fn alone(tensor: TchTensor) -> Tensor {
 pub enum Pooled {
     /// Where the maxima are in images of this size.
     Places(Arc<[u8]>, PoolShape, Vec<i64>),
-    /// The input, where our own kernels do not reach it.
-    Input(TchTensor),
+    /// The input and where its maxima are, where our own kernels do not reach it.
+    Indices(TchTensor, TchTensor),
 }
 
 /// The numbers of images, and their size, where our own kernels reach them.
@@ -101,11 +101,11 @@ fn images(tensor: &Tensor) -> Option<(&[f32], [usize; 4])> {
 /// side, where they reach it: they read a slice and its neighbours as they lie, in half the time.
 fn own_volumes<'a>(
     input: &'a Tensor,
-    weight: &Tensor,
+    weight: &TchTensor,
     depth: usize,
 ) -> Option<(Input<'a>, Tensor, ConvShape)> {
     let (x, [batch, channels, height, width]) = images(input)?;
-    let flat = flat(weight);
+    let flat = volume::flat::<LibTorch>(weight.clone()).tensor;
     numbers(&flat)?;
     let [outputs, inputs] = [0, 1].map(|axis| flat.size()[axis] as usize);
     if depth == 0 || !batch.is_multiple_of(depth) || inputs != 3 * channels {
@@ -124,20 +124,6 @@ fn own_volumes<'a>(
         kernel: 3,
     };
     Some((input, flat, shape))
-}
-
-/// `[out, in, 3, 3, 3]` as `[out, 3 in, 3, 3]`.
-fn flat(weight: &Tensor) -> Tensor {
-    let size = weight.size();
-    let turned = weight.permute([0, 2, 1, 3, 4]).contiguous();
-    turned.view([size[0], 3 * size[1], 3, 3])
-}
-
-/// What [`flat`] makes, as it was.
-fn solid(weight: &Tensor) -> Tensor {
-    let size = weight.size();
-    let turned = weight.view([size[0], 3, size[1] / 3, 3, 3]);
-    turned.permute([0, 2, 1, 3, 4]).contiguous()
 }
 
 /// A normalisation that our own kernels reach, as they take it: they go over a plane at once where
@@ -222,7 +208,7 @@ impl Kernels for LibTorch {
     }
 
     fn volume_conv(input: TchTensor, weight: TchTensor, depth: usize) -> TchTensor {
-        if let Some((x, flat, shape)) = own_volumes(&input.tensor, &weight.tensor, depth) {
+        if let Some((x, flat, shape)) = own_volumes(&input.tensor, &weight, depth) {
             let size = [shape.batch, shape.outputs, shape.height, shape.width];
             return own(written(&size.map(|side| side as i64), |output| {
                 let weight = numbers(&flat).unwrap_or_default();
@@ -240,11 +226,12 @@ impl Kernels for LibTorch {
         grad: TchTensor,
         depth: usize,
     ) -> TchTensor {
-        if let Some((x, flat, shape)) = own_volumes(&input.tensor, &weight.tensor, depth)
+        if let Some((x, flat, shape)) = own_volumes(&input.tensor, &weight, depth)
             && let Some(dy) = numbers(&grad.tensor)
         {
             let found = Tensor::from_slice(&conv::weight_grad(&x, dy, &shape));
-            return own(solid(&found.view(flat.size().as_slice())));
+            let found = found.view(flat.size().as_slice());
+            return own(volume::solid::<Self>(own(found)).tensor.contiguous());
         }
         let [grad, input] = [&grad, &input].map(|t| volumes(&t.tensor, depth));
         let tensors = [&grad, &input, &weight.tensor];
@@ -393,12 +380,24 @@ impl Kernels for LibTorch {
             let output = pooled(numbers, &pool, &input.tensor);
             return (output, Pooled::Places(places, pool, input.tensor.size()));
         }
-        (Self::pool(input.clone()), Pooled::Input(input))
+        let (output, indices) =
+            input
+                .tensor
+                .max_pool2d_with_indices([2, 2], [2, 2], [0, 0], [1, 1], false);
+        (own(output), Pooled::Indices(input, own(indices)))
     }
 
     fn pool_grad(pooled: Pooled, grad: TchTensor) -> TchTensor {
         match pooled {
-            Pooled::Input(input) => composed::pool_grad::<Self>(input, grad),
+            Pooled::Indices(input, indices) => own(input.tensor.max_pool2d_with_indices_backward(
+                &grad.tensor,
+                [2, 2],
+                [2, 2],
+                [0, 0],
+                [1, 1],
+                false,
+                &indices.tensor,
+            )),
             Pooled::Places(places, pool, size) => {
                 let grad = grad.tensor.contiguous();
                 let grad = numbers(&grad).unwrap_or_default();
