@@ -51,7 +51,7 @@ struct Allocator final : c10::Allocator {
     if (bytes == 0)
       return {nullptr, nullptr, &release, cpu};
     auto *block = static_cast<char *>(bytes > SIZE_MAX - 2 * LINE ? nullptr : std::malloc(bytes + 2 * LINE));
-    TORCH_CHECK(block, "no memory for ", bytes, " bytes");
+    TORCH_CHECK(block, "out of memory: ", bytes, " bytes were asked for");
     void *start = block + 2 * LINE - reinterpret_cast<uintptr_t>(block) % LINE;
     static_cast<void **>(start)[-1] = block;
     return {start, start, &release, cpu};

@@ -3,7 +3,7 @@
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata};
@@ -14,12 +14,6 @@ use super::{Kernels, LayerOps, composed};
 /// Backward of a convolution.
 #[derive(Debug)]
 struct Conv;
-/// Backward of a convolution with bias.
-#[derive(Debug)]
-struct ConvBias;
-/// Backward of a convolution along three axes.
-#[derive(Debug)]
-struct Conv3d;
 /// Backward of a transposed convolution.
 #[derive(Debug)]
 struct UpConv;
@@ -38,71 +32,72 @@ struct Pool;
 
 /// What the gradients of a convolution need.
 #[derive(Clone, Debug)]
-struct Factors<B: Backend> {
+struct ConvState<B: Backend> {
     input: FloatTensor<B>,
-    weight: FloatTensor<B>,
+    filter: Filter<B>,
 }
 
-impl<B: Kernels> Backward<B, 2> for Conv {
-    type State = Factors<B>;
+impl<B: Kernels> Backward<B, 3> for Conv {
+    type State = ConvState<B>;
 
-    fn backward(self, ops: Ops<Factors<B>, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let Factors { input, weight } = ops.state;
-        let [input_node, weight_node] = ops.parents;
-        if let Some(node) = weight_node {
-            let value = B::conv_weight_grad(input.clone(), weight.clone(), grad.clone());
-            grads.register::<B>(node.id, value);
-        }
-        if let Some(node) = input_node {
-            grads.register::<B>(node.id, B::conv_input_grad(input, weight, grad));
-        }
-    }
-}
-
-impl<B: Kernels> Backward<B, 3> for ConvBias {
-    type State = Factors<B>;
-
-    fn backward(self, ops: Ops<Factors<B>, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let grad = grads.consume::<B>(&ops.node);
-        let Factors { input, weight } = ops.state;
+        let ConvState { input, filter } = ops.state;
         let [input_node, weight_node, bias_node] = ops.parents;
         if let Some(node) = bias_node {
             grads.register::<B>(node.id, B::bias_grad(grad.clone()));
         }
         if let Some(node) = weight_node {
-            let value = B::conv_weight_grad(input.clone(), weight.clone(), grad.clone());
+            let value = filter.clone().weight_grad(input.clone(), grad.clone());
             grads.register::<B>(node.id, value);
         }
         if let Some(node) = input_node {
-            grads.register::<B>(node.id, B::conv_input_grad(input, weight, grad));
+            grads.register::<B>(node.id, filter.input_grad(input, grad));
         }
     }
 }
 
-impl<B: Kernels> Backward<B, 2> for Conv3d {
-    type State = (Factors<B>, usize);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let grad = grads.consume::<B>(&ops.node);
-        let (Factors { input, weight }, depth) = ops.state;
-        let [input_node, weight_node] = ops.parents;
-        if let Some(node) = weight_node {
-            let value = B::volume_conv_weight_grad(input, weight.clone(), grad.clone(), depth);
-            grads.register::<B>(node.id, value);
-        }
-        if let Some(node) = input_node {
-            grads.register::<B>(node.id, B::volume_conv_input_grad(weight, grad, depth));
-        }
+/// A convolution, of volumes of `depth` slices where it is given.
+fn conv<B: Kernels, C: CheckpointStrategy>(
+    [input, weight]: [FloatTensor<Autodiff<B, C>>; 2],
+    bias: Option<FloatTensor<Autodiff<B, C>>>,
+    depth: Option<usize>,
+) -> FloatTensor<Autodiff<B, C>> {
+    let (input, input_node) = input.into_parts();
+    let (filter, nodes) = filter::<B, C>(weight, bias, depth);
+    let output = filter.clone().conv(input.clone());
+    let [weight_node, bias_node] = nodes;
+    let nodes = [input_node, weight_node, bias_node];
+    match Conv.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(ConvState { input, filter }, output),
+        OpsKind::UnTracked(prep) => prep.finish(output),
     }
+}
+
+/// What a convolution holds, and the nodes of weight and bias.
+fn filter<B: Kernels, C: CheckpointStrategy>(
+    weight: FloatTensor<Autodiff<B, C>>,
+    bias: Option<FloatTensor<Autodiff<B, C>>>,
+    depth: Option<usize>,
+) -> (Filter<B>, [NodeGuard; 2]) {
+    // Where there is no bias, no gradient is asked for: a node that tracks none stands in.
+    let none = || FloatTensor::<Autodiff<B, C>>::new(weight.primitive().clone()).node();
+    let bias_node = bias.as_ref().map_or_else(none, |bias| bias.node());
+    let weight_node = weight.node();
+    let filter = Filter {
+        weight: weight.into_primitive(),
+        bias: bias.map(|bias| bias.into_primitive()),
+        depth,
+    };
+    (filter, [weight_node, bias_node])
 }
 
 impl<B: Kernels> Backward<B, 3> for UpConv {
-    type State = Factors<B>;
+    type State = [FloatTensor<B>; 2];
 
-    fn backward(self, ops: Ops<Factors<B>, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let Factors { input, weight } = ops.state;
+        let [input, weight] = ops.state;
         let [input_node, weight_node, bias_node] = ops.parents;
         if let Some(node) = bias_node {
             grads.register::<B>(node.id, B::bias_grad(grad.clone()));
@@ -160,7 +155,7 @@ impl<B: Kernels> Backward<B, 5> for NormConv {
     }
 }
 
-/// Batch normalisation and ReLU, then a convolution.
+/// Batch normalisation and ReLU, then a [`conv`].
 fn norm_conv<B: Kernels, C: CheckpointStrategy>(
     [input, gamma, beta, weight]: [FloatTensor<Autodiff<B, C>>; 4],
     bias: Option<FloatTensor<Autodiff<B, C>>>,
@@ -170,16 +165,7 @@ fn norm_conv<B: Kernels, C: CheckpointStrategy>(
     let (input, input_node) = input.into_parts();
     let (gamma, gamma_node) = gamma.into_parts();
     let (beta, beta_node) = beta.into_parts();
-    let (weight, weight_node) = weight.into_parts();
-    let (bias, bias_node) = bias.map(FloatTensor::<Autodiff<B, C>>::into_parts).unzip();
-    // A node for no bias, of which no gradient is asked for.
-    let bias_node =
-        bias_node.unwrap_or_else(|| FloatTensor::<Autodiff<B, C>>::new(gamma.clone()).node());
-    let filter = Filter {
-        weight,
-        bias,
-        depth,
-    };
+    let (filter, [weight_node, bias_node]) = filter::<B, C>(weight, bias, depth);
     let norm = B::norm_conv(
         input.clone(),
         gamma.clone(),
@@ -252,29 +238,25 @@ fn joined_conv<B: Kernels, C: CheckpointStrategy>(
     source: Source<B>,
     depth: Option<usize>,
 ) -> FloatTensor<Autodiff<B, C>> {
-    let filter = Filter {
+    let nodes = [first.node(), second.node(), weight.node()];
+    let filter = Filter::<B> {
         weight: weight.primitive().clone(),
         bias: None,
         depth,
     };
     let joined = Joined {
-        first: source,
+        first: Source::Image(first.primitive().clone()),
         second: second.primitive().clone(),
     };
-    if !B::reads_joined(&joined, &filter) {
-        drop((joined, filter));
+    let Some(output) = B::joined_conv(&joined, &filter) else {
+        drop(joined);
         let whole = Autodiff::<B, C>::float_cat(vec![first, second], 1);
-        return match depth {
-            None => Autodiff::<B, C>::same_conv2d(whole, weight),
-            Some(depth) => Autodiff::<B, C>::same_conv3d(whole, weight, depth),
-        };
-    }
-    let nodes = [first.node(), second.node(), weight.node()];
-    let now = Joined {
-        first: Source::Image(first.into_primitive()),
-        second: second.into_primitive(),
+        return conv::<B, C>([whole, weight], None, depth);
     };
-    let output = B::joined_conv(now, filter.clone());
+    let joined = Joined {
+        first: source,
+        ..joined
+    };
     match JoinedConv.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish(JoinedConvState { joined, filter }, output),
         OpsKind::UnTracked(prep) => prep.finish(output),
@@ -295,14 +277,7 @@ impl<B: Kernels> Backward<B, 1> for Pool {
 
 impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
     fn same_conv2d(input: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (input, input_node) = input.into_parts();
-        let (weight, weight_node) = weight.into_parts();
-        let output = B::conv(input.clone(), weight.clone(), None);
-        let nodes = [input_node, weight_node];
-        match Conv.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(Factors { input, weight }, output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        }
+        conv::<B, C>([input, weight], None, None)
     }
 
     fn same_conv2d_bias(
@@ -310,15 +285,7 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let (input, input_node) = input.into_parts();
-        let (weight, weight_node) = weight.into_parts();
-        let (bias, bias_node) = bias.into_parts();
-        let output = B::conv(input.clone(), weight.clone(), Some(bias));
-        let nodes = [input_node, weight_node, bias_node];
-        match ConvBias.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(Factors { input, weight }, output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        }
+        conv::<B, C>([input, weight], Some(bias), None)
     }
 
     fn same_conv3d(
@@ -326,14 +293,7 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         weight: FloatTensor<Self>,
         depth: usize,
     ) -> FloatTensor<Self> {
-        let (input, input_node) = input.into_parts();
-        let (weight, weight_node) = weight.into_parts();
-        let output = B::volume_conv(input.clone(), weight.clone(), depth);
-        let nodes = [input_node, weight_node];
-        match Conv3d.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((Factors { input, weight }, depth), output),
-            OpsKind::UnTracked(prep) => prep.finish(output),
-        }
+        conv::<B, C>([input, weight], None, Some(depth))
     }
 
     fn up_conv2d(
@@ -347,7 +307,7 @@ impl<B: Kernels, C: CheckpointStrategy> LayerOps for Autodiff<B, C> {
         let output = B::up(input.clone(), weight.clone(), bias);
         let nodes = [input_node, weight_node, bias_node];
         match UpConv.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(Factors { input, weight }, output),
+            OpsKind::Tracked(prep) => prep.finish([input, weight], output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

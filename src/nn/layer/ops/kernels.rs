@@ -86,6 +86,11 @@ impl<B: Kernels> Filter<B> {
         }
     }
 
+    /// Its output for two images whose channels follow one another.
+    pub fn joined_conv(self, joined: Joined<B>) -> FloatTensor<B> {
+        B::joined_conv(&joined, &self).unwrap_or_else(|| self.conv(joined.whole()))
+    }
+
     /// Gradient of its weight.
     pub fn weight_grad(self, input: FloatTensor<B>, grad: FloatTensor<B>) -> FloatTensor<B> {
         match self.depth {
@@ -222,15 +227,10 @@ pub trait Kernels: Backend {
         volume::conv_weight_grad::<Self>(input, weight, grad, depth)
     }
 
-    /// Whether [`joined_conv`](Self::joined_conv) and its gradients read both images as they lie, and
-    /// normalise on the way, so that nothing is gained by keeping them as one.
-    fn reads_joined(_joined: &Joined<Self>, _filter: &Filter<Self>) -> bool {
-        false
-    }
-
-    /// Convolution of two images whose channels follow one another.
-    fn joined_conv(joined: Joined<Self>, filter: Filter<Self>) -> FloatTensor<Self> {
-        filter.conv(joined.whole())
+    /// Convolution of two images whose channels follow one another, where it, and the gradient of its
+    /// weight, can read them as they lie, and normalise on the way; else they are better put together.
+    fn joined_conv(_joined: &Joined<Self>, _filter: &Filter<Self>) -> Option<FloatTensor<Self>> {
+        None
     }
 
     /// Gradient of the weight of [`joined_conv`](Self::joined_conv).

@@ -92,7 +92,7 @@ macro_rules! plain {
                     depth,
                 };
                 let first = Source::Image(first);
-                Kernels::joined_conv(Joined { first, second }, filter)
+                filter.joined_conv(Joined { first, second })
             }
 
             fn norm_joined_conv(

@@ -106,14 +106,8 @@ impl Kernels for Flex {
             .unwrap_or_else(|| volume::conv_weight_grad::<Self>(input, filter.weight, grad, depth))
     }
 
-    fn reads_joined(joined: &Joined<Self>, filter: &Filter<Self>) -> bool {
-        Convolution::joined(joined, filter).is_some()
-    }
-
-    fn joined_conv(joined: Joined<Self>, filter: Filter<Self>) -> FlexTensor {
-        Convolution::joined(&joined, &filter)
-            .and_then(|conv| conv.forward(filter.bias.as_ref()))
-            .unwrap_or_else(|| filter.conv(joined.whole()))
+    fn joined_conv(joined: &Joined<Self>, filter: &Filter<Self>) -> Option<FlexTensor> {
+        Convolution::joined(joined, filter)?.forward(filter.bias.as_ref())
     }
 
     fn joined_weight_grad(
@@ -212,7 +206,7 @@ impl Kernels for Flex {
         norm: FlexTensor,
         epsilon: f64,
     ) -> FlexTensor {
-        let input = <Self as Kernels>::joined_conv(joined, Filter::new(weight, None));
+        let input = Filter::new(weight, None).joined_conv(joined);
         Self::norm_by(NormState::given(input, norm, epsilon))
     }
 
