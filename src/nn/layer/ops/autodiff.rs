@@ -8,7 +8,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, TensorMetadata};
 
-use super::kernels::{Filter, Joined, NormState, Source};
+use super::operands::{Filter, Joined, NormState, Source};
 use super::{Kernels, LayerOps, composed};
 
 /// Backward of a convolution.

@@ -7,7 +7,8 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Shape};
 
-use super::kernels::{Filter, Kernels, NormState};
+use super::kernels::Kernels;
+use super::operands::{Filter, NormState};
 
 /// Options of a convolution that keeps the size of the image.
 fn same_padding(weight: &impl TensorMetadata) -> ConvOptions<2> {

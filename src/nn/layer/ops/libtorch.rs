@@ -15,7 +15,7 @@ use super::super::cpu::batch_norm::{Norm, Planes, Statistics, statistics};
 use super::super::cpu::conv::{self, ConvShape};
 use super::super::cpu::input::{Images, Input};
 use super::super::cpu::max_pool::{self, PoolShape};
-use super::kernels::NormState;
+use super::operands::NormState;
 use super::{Kernels, volume};
 use crate::nn::libtorch::{
     Convolution, TorchError, batch_norm_backward, channels_last, numbers, numbers_mut, sound,

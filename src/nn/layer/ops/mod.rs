@@ -18,6 +18,7 @@ mod flex;
 mod kernels;
 #[cfg(feature = "libtorch")]
 mod libtorch;
+mod operands;
 mod plain;
 mod volume;
 

@@ -2,7 +2,7 @@
 
 use burn::backend::tensor::FloatTensor;
 
-use super::kernels::{Filter, Joined, NormState, Source};
+use super::operands::{Filter, Joined, NormState, Source};
 use super::{Kernels, LayerOps};
 
 macro_rules! plain {

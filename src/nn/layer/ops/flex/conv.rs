@@ -4,7 +4,7 @@ use burn::backend::Flex;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
-use super::super::kernels::{Filter, Joined, NormState, Source};
+use super::super::operands::{Filter, Joined, NormState, Source};
 use super::super::volume;
 use super::norm;
 use super::{Numbers, sizes, tensor};

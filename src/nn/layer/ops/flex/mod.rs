@@ -14,7 +14,7 @@ use burn::tensor::{DType, FloatDType, TensorData};
 use conv::Convolution;
 use pool::Pooled;
 
-use super::kernels::{Filter, Joined, NormState};
+use super::operands::{Filter, Joined, NormState};
 use super::{Kernels, composed, volume};
 
 /// The numbers of a tensor in order, or nothing where they are not `f32`.

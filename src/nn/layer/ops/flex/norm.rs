@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::ops::{BatchNormTrain, BatchNormTrainBackward};
 use burn::tensor::DType;
 
-use super::super::kernels::{Filter, NormState};
+use super::super::operands::{Filter, NormState};
 use super::conv::Convolution;
 use super::{Numbers, sizes, tensor};
 use crate::nn::layer::cpu::batch_norm::{Norm, Planes, Statistics, statistics};
