@@ -24,11 +24,16 @@ pub fn percentile(values: &mut [f32], q: f64) -> Option<f64> {
     let (_, &mut low, above) = values.select_nth_unstable_by(index, f32::total_cmp);
     let low = f64::from(low);
     let t = place - index as f64;
+    let high = || above.iter().copied().min_by(f32::total_cmp);
+    Some(between(low, t, || high().map_or(low, f64::from)))
+}
+
+/// What lies `t` of the way from `low` to `high`, which is asked for only where it matters.
+fn between(low: f64, t: f64, high: impl FnOnce() -> f64) -> f64 {
     if t == 0.0 {
-        return Some(low);
+        return low;
     }
-    let high = above.iter().copied().min_by(f32::total_cmp);
-    Some(high.map_or(low, |h| low + (f64::from(h) - low) * t))
+    low + (high() - low) * t
 }
 
 /// Clip window of a volume: the two percentiles over the voxels that `options.base` names. `None`
@@ -124,13 +129,8 @@ fn by_counting_whole(values: &[f32], quantiles: [f64; 2]) -> Option<[f64; 2]> {
     Some(quantiles.map(|q| {
         let place = last as f64 * q.clamp(0.0, 100.0) / 100.0;
         let index = place.floor();
-        let (low, high) = (value(index as usize), value(index as usize + 1));
-        let t = place - index;
-        if t == 0.0 {
-            low
-        } else {
-            low + (high - low) * t
-        }
+        let (low, high) = (index as usize, index as usize + 1);
+        between(value(low), place - index, || value(high))
     }))
 }
 
@@ -198,12 +198,7 @@ fn by_counting(values: &[f32], quantiles: [f64; 2]) -> [f64; 2] {
     };
     std::array::from_fn(|i| {
         let t = places[i] - indices[i] as f64;
-        let low = value(wanted[i][0]);
-        if t == 0.0 {
-            low
-        } else {
-            low + (value(wanted[i][1]) - low) * t
-        }
+        between(value(wanted[i][0]), t, || value(wanted[i][1]))
     })
 }
 
