@@ -27,4 +27,3 @@ pub use reader::PreparedCase;
 pub use resample::{Edge, resample, resample_labels};
 pub use slices::SliceSet;
 pub use target::{Target, target_grid};
-pub use zscore::moments;

@@ -16,10 +16,9 @@ pub(super) fn nonzero_only(mask: ZscoreMask, kind: ModalityKind) -> bool {
     }
 }
 
-/// Mean and population standard deviation (divided by n), in f64 and in order, so that they do not
-/// depend on threads. `None` where there are no values.
-#[must_use]
-pub fn moments<T: Into<f64>>(values: impl Iterator<Item = T> + Clone) -> Option<(f64, f64)> {
+/// What [`moments_of`] gives, one value after the other.
+#[cfg(test)]
+pub(super) fn moments<T: Into<f64>>(values: impl Iterator<Item = T> + Clone) -> Option<(f64, f64)> {
     let mut n = 0_u64;
     let mut sum = 0.0;
     for v in values.clone() {
@@ -40,7 +39,9 @@ const BLOCK: usize = 1 << 10;
 /// Up to this size, whole numbers add up exactly: as many as there can be stay below 2^53.
 const LARGEST_WHOLE: f32 = (1 << 20) as f32;
 
-/// [`moments`] of what `change` makes of `values`, bit for bit, but faster: `change` runs over blocks.
+/// Mean and population standard deviation (divided by n) of what `change` makes of `values`, block by
+/// block; in f64 and with the bits of sums in order, so that they do not depend on threads. `None` where
+/// there are no values.
 pub(super) fn moments_of(
     values: &[f32],
     mut change: impl FnMut(&[f32], &mut [f32]),

@@ -1,5 +1,5 @@
-//! AdamW on the pure-Rust device: one pass over parameter, gradient and moments, in place, with the roundings
-//! of burn's operations one after the other.
+//! AdamW on the pure-Rust device: one pass over parameter, gradient and moments, in place, with the
+//! roundings of burn's operations one after the other.
 
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;

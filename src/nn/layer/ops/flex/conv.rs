@@ -16,7 +16,9 @@ use crate::nn::layer::cpu::shuffle::{ShuffleShape, shuffle, unshuffle};
 
 /// A convolution and what it reads, as the kernels take them.
 pub(super) struct Convolution {
-    images: [Option<(Numbers, usize)>; 2],
+    /// Images, and how many channels they have.
+    first: (Numbers, usize),
+    second: Option<(Numbers, usize)>,
     /// What is done to the channels of the first images on the way.
     maps: Vec<Affine>,
     weight: Numbers,
@@ -34,15 +36,18 @@ impl Convolution {
     ) -> Option<Self> {
         let [batch, channels, height, width] = sizes(first)?;
         let mut inputs = channels;
-        let mut images = [Some((Numbers::new(first)?, channels)), None];
-        if let Some(second) = second {
-            let [count, channels, rows, columns] = sizes(second)?;
-            if [count, rows, columns] != [batch, height, width] {
-                return None;
+        let first = (Numbers::new(first)?, channels);
+        let second = match second {
+            None => None,
+            Some(second) => {
+                let [count, channels, rows, columns] = sizes(second)?;
+                if [count, rows, columns] != [batch, height, width] {
+                    return None;
+                }
+                inputs += channels;
+                Some((Numbers::new(second)?, channels))
             }
-            inputs += channels;
-            images[1] = Some((Numbers::new(second)?, channels));
-        }
+        };
         let weight = match filter.depth {
             None => filter.weight.clone(),
             Some(depth) => {
@@ -57,7 +62,8 @@ impl Convolution {
         let [outputs, rows, kernel, columns] = sizes(&weight)?;
         let covered = inputs == rows && kernel == columns && (kernel == 1 || kernel == 3);
         covered.then_some(Self {
-            images,
+            first,
+            second,
             maps: Vec::new(),
             weight: Numbers::new(&weight)?,
             shape: ConvShape {
@@ -93,16 +99,15 @@ impl Convolution {
     }
 
     fn input(&self) -> Input<'_> {
-        let [first, second] = self.images.each_ref().map(|images| {
-            let (numbers, channels) = images.as_ref()?;
-            Some(Images::new(numbers.get(), *channels))
-        });
         Input {
             first: Images {
                 maps: &self.maps,
-                ..first.unwrap_or(Images::new(&[], 0))
+                ..Images::new(self.first.0.get(), self.first.1)
             },
-            second,
+            second: self
+                .second
+                .as_ref()
+                .map(|(numbers, channels)| Images::new(numbers.get(), *channels)),
             depth: self.depth,
         }
     }
